@@ -1,0 +1,129 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// bufferSize is what one read takes at most, and so one message of the tunnel.
+const bufferSize = 64 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// conn is one accepted connection, from top to bottom.
+type conn struct {
+	*Server
+	app      net.Conn
+	accepted time.Time
+	summary  Summary
+}
+
+func newConn(s *Server, app net.Conn, target string) *conn {
+	return &conn{
+		Server:   s,
+		app:      app,
+		accepted: time.Now(),
+		summary:  Summary{Target: target, ID: s.NewID()},
+	}
+}
+
+// serve dials, joins, and reports. It closes the app's connection.
+func (c *conn) serve(ctx context.Context) {
+	s := &c.summary
+	c.Hooks.accepted(s.Target)
+	c.logger().LogAttrs(ctx, slog.LevelDebug, "connection accepted",
+		slog.String("endpoint", s.Target), slog.String("id", s.ID), slog.String("client", c.app.RemoteAddr().String()))
+
+	buf := buffers.Get().(*[bufferSize]byte)
+	remote, before, err := c.dial(ctx, buf[:])
+	s.Dial = time.Since(c.accepted)
+	c.Hooks.dialled(s.Target, s.Dial, err)
+	if err != nil {
+		reset(c.app)
+		s.Cause, s.Err = dialCause(ctx, before, err)
+	} else {
+		p := &pipe{Server: c.Server, app: c.app, remote: remote, joined: time.Now()}
+		s.Cause, s.Err = p.run(ctx, before, buf[:])
+		s.Up, s.Down = p.up.Load(), p.down.Load()
+	}
+	buffers.Put(buf)
+	s.Took = time.Since(c.accepted)
+	c.log(ctx)
+	c.Hooks.closed(*s)
+}
+
+// dial reaches the target and tells what the app did meanwhile; the early data
+// lies in buf.
+func (c *conn) dial(ctx context.Context, buf []byte) (net.Conn, early, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ctx, cancelTimeout := context.WithTimeout(ctx, c.dialTimeout())
+	defer cancelTimeout()
+
+	last := make(chan struct{})
+	stop := watch(c.app, buf, cancel, last)
+	remote, err := c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, Last: last})
+	before := stop()
+	if err == nil && before.err != nil {
+		remote.Close()
+		remote, err = nil, errAppLeft
+	}
+	return remote, before, err
+}
+
+// dialCause says why a dial failed; an app that left is nobody's fault.
+func dialCause(ctx context.Context, before early, err error) (Cause, error) {
+	switch {
+	case ctx.Err() != nil:
+		return Shutdown, err
+	case before.err != nil:
+		return AppGaveUp, nil
+	case before.gaveUp():
+		return AppGaveUp, err
+	}
+	return DialFailed, err
+}
+
+// log writes the connection's line.
+func (c *conn) log(ctx context.Context) {
+	s := &c.summary
+	level := slog.LevelInfo
+	if !s.Cause.orderly() {
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{
+		slog.String("endpoint", s.Target),
+		slog.String("id", s.ID),
+		slog.String("client", c.app.RemoteAddr().String()),
+		slog.Int64("up", s.Up),
+		slog.Int64("down", s.Down),
+		slog.String("dial", s.Dial.Round(10*time.Microsecond).String()),
+		slog.String("took", s.Took.Round(10*time.Microsecond).String()),
+		slog.String("cause", string(s.Cause)),
+	}
+	if s.Err != nil {
+		attrs = append(attrs, slog.String("error", s.Err.Error()))
+		if e, ok := errors.AsType[interface {
+			error
+			LogAttrs() []slog.Attr
+		}](s.Err); ok {
+			attrs = append(attrs, e.LogAttrs()...)
+		}
+	}
+	if next := s.Cause.next(); next != "" {
+		attrs = append(attrs, slog.String("next", next))
+	}
+	c.logger().LogAttrs(ctx, level, "connection closed", attrs...)
+}
+
+// reset closes conn so that its peer sees a reset, not an end of stream.
+func reset(conn net.Conn) {
+	if c, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = c.SetLinger(0) // fails only where the connection has ended already
+	}
+	conn.Close()
+}

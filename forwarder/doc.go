@@ -1,0 +1,18 @@
+// Package forwarder accepts TCP connections and joins each one to a target
+// that a [DialFunc] reaches, without either end noticing more of it than the
+// delay.
+//
+// A transparent proxy is judged by how connections end. One connection's way:
+// [Server.Serve] accepts it (server.go), conn.go dials while early.go watches
+// whether the app is still there, pipe.go copies both ways and carries every
+// end to the other side, cause.go names it, and conn.go writes one line.
+//
+// Ends:
+//   - an end of stream is passed on as an end of stream, one direction at a time;
+//   - everything else reaches the app as a reset and the target as a connection
+//     that breaks off, so that a truncated stream never looks complete;
+//   - a dial that failed is a reset: the app was accepted before we knew.
+//
+// Who receives a connection closes it: Serve its listeners and what they
+// accept, and what Dial returned.
+package forwarder

@@ -1,0 +1,615 @@
+package forwarder_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hyco-sidecar/forwarder"
+	"hyco-sidecar/test/memnet"
+)
+
+// tunnel is the remote half as relayclient's Conn behaves: closed without
+// CloseWrite it breaks off.
+type tunnel struct {
+	*memnet.Conn
+	shutdown   bool // the far side said that it reads on
+	mu         sync.Mutex
+	closeWrite bool
+}
+
+func (t *tunnel) CloseWrite() error {
+	t.mu.Lock()
+	t.closeWrite = true
+	t.mu.Unlock()
+	return t.Conn.CloseWrite()
+}
+
+func (t *tunnel) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closeWrite {
+		_ = t.SetLinger(0)
+	}
+	return t.Conn.Close()
+}
+
+func (t *tunnel) HalfClosed() bool { return t.shutdown }
+
+// bench is a server on a memory network inside a synctest bubble.
+type bench struct {
+	server    forwarder.Server
+	ln        *memnet.Listener
+	targets   chan *memnet.Conn // far ends, in the order dialled
+	shutdown  bool
+	summaries chan forwarder.Summary
+	log       bytes.Buffer
+	stop      context.CancelFunc
+	done      chan error
+}
+
+func start(t *testing.T, adjust func(*bench)) *bench {
+	t.Helper()
+	b := &bench{
+		ln:        memnet.Listen(),
+		targets:   make(chan *memnet.Conn, 16),
+		summaries: make(chan forwarder.Summary, 16),
+		done:      make(chan error, 1),
+	}
+	b.server = forwarder.Server{
+		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+			near, far := memnet.Pipe()
+			b.targets <- far
+			return &tunnel{Conn: near, shutdown: b.shutdown}, nil
+		},
+		NewID:  func() string { return "some-id" },
+		Logger: slog.New(slog.NewJSONHandler(&b.log, nil)),
+		Hooks:  forwarder.Hooks{Closed: func(s forwarder.Summary) { b.summaries <- s }},
+	}
+	if adjust != nil {
+		adjust(b)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.stop = cancel
+	go func() {
+		b.done <- b.server.Serve(ctx, forwarder.Listener{Listener: b.ln, Target: "sql01.corp.example:1433"})
+	}()
+	return b
+}
+
+// open connects an app and returns both far ends.
+func (b *bench) open(t *testing.T) (app, target *memnet.Conn) {
+	t.Helper()
+	app, err := b.ln.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app, <-b.targets
+}
+
+// finish stops the server and returns the summary of the last connection.
+func (b *bench) finish(t *testing.T) forwarder.Summary {
+	t.Helper()
+	s := <-b.summaries
+	b.stop()
+	if err := <-b.done; err != nil {
+		t.Errorf("Serve: got %v, want nil", err)
+	}
+	return s
+}
+
+func wantCause(t *testing.T, got forwarder.Summary, want forwarder.Cause) {
+	t.Helper()
+	if got.Cause != want {
+		t.Errorf("cause: got %q (%v), want %q", got.Cause, got.Err, want)
+	}
+}
+
+func wantReset(t *testing.T, who string, conn io.Reader) {
+	t.Helper()
+	if _, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%s: got %v, want a reset", who, err)
+	}
+}
+
+func wantAll(t *testing.T, who string, conn io.Reader, want string) {
+	t.Helper()
+	got, err := io.ReadAll(conn)
+	if err != nil || string(got) != want {
+		t.Errorf("%s: got %q, %v; want %q and the end of the stream", who, got, err, want)
+	}
+}
+
+func write(t *testing.T, conn io.Writer, s string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, s); err != nil {
+		t.Fatalf("write %q: %v", s, err)
+	}
+}
+
+func TestAppHalfCloseLetsTheAnswerThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, app, "question")
+		app.CloseWrite()
+		wantAll(t, "target", target, "question")
+		time.Sleep(time.Minute) // below Linger
+		write(t, target, "answer")
+		target.CloseWrite()
+		wantAll(t, "app", app, "answer")
+		s := b.finish(t)
+		wantCause(t, s, forwarder.Closed)
+		if s.Up != 8 || s.Down != 6 {
+			t.Errorf("bytes: got up %d down %d, want 8 and 6", s.Up, s.Down)
+		}
+	})
+}
+
+func TestRemoteHalfCloseLetsTheAppGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, target, "hello")
+		target.CloseWrite()
+		wantAll(t, "app", app, "hello")
+		write(t, app, "a long upload")
+		app.CloseWrite()
+		wantAll(t, "target", target, "a long upload")
+		wantCause(t, b.finish(t), forwarder.Closed)
+	})
+}
+
+func TestRemoteShutdownWithoutDataLetsTheAppGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.shutdown = true })
+		app, target := b.open(t)
+		target.CloseWrite()
+		wantAll(t, "app", app, "")
+		write(t, app, "upload")
+		app.CloseWrite()
+		wantAll(t, "target", target, "upload")
+		wantCause(t, b.finish(t), forwarder.Closed)
+	})
+}
+
+func TestRemoteCloseWithoutDataIsAReset(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after time.Duration
+		want  forwarder.Cause
+	}{
+		{"a refused target", 2 * time.Second, forwarder.TargetUnreachable},
+		{"a black hole", 21 * time.Second, forwarder.TargetUnreachable},
+		{"much later", 2 * time.Minute, forwarder.ClosedWithoutData},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, nil)
+				app, target := b.open(t)
+				write(t, app, "question")
+				time.Sleep(test.after)
+				target.CloseWrite()
+				wantReset(t, "app", app)
+				wantCause(t, b.finish(t), test.want)
+				if !strings.Contains(b.log.String(), "check from the Hybrid Connection Manager's machine") {
+					t.Errorf("the log does not say what to do:\n%s", b.log.String())
+				}
+			})
+		})
+	}
+}
+
+func TestRemoteCloseWithoutDataAfterTheAppEndedIsAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, app, "one way")
+		app.CloseWrite()
+		wantAll(t, "target", target, "one way")
+		target.Close()
+		wantAll(t, "app", app, "")
+		wantCause(t, b.finish(t), forwarder.Closed)
+	})
+}
+
+func TestAppResetBreaksTheTunnel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, app, "half a")
+		synctest.Wait()
+		app.SetLinger(0)
+		app.Close()
+		wantReset(t, "target", target)
+		wantCause(t, b.finish(t), forwarder.AppReset)
+	})
+}
+
+func TestAppThatClosedFullyEndsTheTunnelAtTheNextByte(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		app.Close()
+		wantAll(t, "target", target, "")
+		write(t, target, "unwanted")
+		wantCause(t, b.finish(t), forwarder.AppGone)
+		if _, err := target.Write([]byte("more")); err == nil {
+			t.Error("the target can still write to nobody")
+		}
+	})
+}
+
+func TestDroppedTunnelResetsTheApp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, target, "half an ans")
+		synctest.Wait()
+		target.SetLinger(0)
+		target.Close()
+		got, err := io.ReadAll(app)
+		if string(got) != "half an ans" || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("app: got %q, %v; want the data and a reset", got, err)
+		}
+		s := b.finish(t)
+		wantCause(t, s, forwarder.TunnelDropped)
+		if s.Err == nil {
+			t.Error("the summary does not carry the error")
+		}
+	})
+}
+
+func TestRemoteFullCloseWhileTheAppSendsEndsQuietly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, target, "go away")
+		target.Close()
+		wantAll(t, "app", app, "go away")
+		write(t, app, "still talking")
+		s := b.finish(t)
+		wantCause(t, s, forwarder.RemoteClosed)
+		if strings.Contains(b.log.String(), "WARN") {
+			t.Errorf("an ordinary end is an alarm:\n%s", b.log.String())
+		}
+	})
+}
+
+func TestFailedDialResetsTheAppAndNamesTheError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) {
+			b.server.Dial = func(context.Context, forwarder.Request) (net.Conn, error) {
+				return nil, refusal{errors.New("no listener is connected")}
+			}
+		})
+		app, _ := b.ln.Dial()
+		wantReset(t, "app", app)
+		s := b.finish(t)
+		wantCause(t, s, forwarder.DialFailed)
+		for _, want := range []string{`"endpoint":"sql01.corp.example:1433"`, `"id":"some-id"`, `"cause":"dial_failed"`,
+			`"error":"no listener is connected"`, `"status":404`, `"level":"WARN"`} {
+			if !strings.Contains(b.log.String(), want) {
+				t.Errorf("the log lacks %s:\n%s", want, b.log.String())
+			}
+		}
+	})
+}
+
+type refusal struct{ error }
+
+func (refusal) LogAttrs() []slog.Attr { return []slog.Attr{slog.Int("status", 404)} }
+
+func TestDialIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) {
+			b.server.DialTimeout = 7 * time.Second
+			b.server.Dial = waitForContext
+		})
+		began := time.Now()
+		app, _ := b.ln.Dial()
+		wantReset(t, "app", app)
+		if took := time.Since(began); took != 7*time.Second {
+			t.Errorf("reset after %v, want 7s", took)
+		}
+		wantCause(t, b.finish(t), forwarder.DialFailed)
+	})
+}
+
+func waitForContext(ctx context.Context, _ forwarder.Request) (net.Conn, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+func TestAppThatResetsCancelsTheDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.Dial = waitForContext })
+		app, _ := b.ln.Dial()
+		write(t, app, "hello?")
+		time.Sleep(time.Second)
+		app.SetLinger(0)
+		app.Close()
+		s := b.finish(t)
+		wantCause(t, s, forwarder.AppGaveUp)
+		if s.Took != time.Second {
+			t.Errorf("ended after %v, want 1s", s.Took)
+		}
+	})
+}
+
+func TestAppThatEndsWithoutAByteStopsFurtherAttemptsOnly(t *testing.T) {
+	for _, succeeds := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, func(b *bench) {
+				inner := b.server.Dial
+				b.server.Dial = func(ctx context.Context, r forwarder.Request) (net.Conn, error) {
+					<-r.Last
+					time.Sleep(time.Second) // the attempt in progress
+					if err := ctx.Err(); err != nil {
+						t.Errorf("the attempt in progress was cancelled: %v", err)
+					}
+					if !succeeds {
+						return nil, errors.New("no listener")
+					}
+					return inner(ctx, r)
+				}
+			})
+			app, _ := b.ln.Dial()
+			app.CloseWrite()
+			if !succeeds {
+				wantReset(t, "app", app)
+				wantCause(t, b.finish(t), forwarder.AppGaveUp)
+				return
+			}
+			target := <-b.targets
+			wantAll(t, "target", target, "")
+			write(t, target, "banner")
+			target.CloseWrite()
+			wantAll(t, "app", app, "banner")
+			wantCause(t, b.finish(t), forwarder.Closed)
+		})
+	}
+}
+
+func TestWhatTheAppSentDuringTheDialArrivesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) {
+			inner := b.server.Dial
+			b.server.Dial = func(ctx context.Context, r forwarder.Request) (net.Conn, error) {
+				time.Sleep(5 * time.Second)
+				return inner(ctx, r)
+			}
+		})
+		want := strings.Repeat("0123456789", 20_000) // more than reading ahead takes
+		app, err := b.ln.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			io.WriteString(app, want)
+			app.CloseWrite()
+		}()
+		target := <-b.targets
+		wantAll(t, "target", target, want)
+		target.Close()
+		wantAll(t, "app", app, "")
+		wantCause(t, b.finish(t), forwarder.Closed)
+	})
+}
+
+func TestLingerCountsSilenceNotTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		began := time.Now()
+		app.CloseWrite()
+		for range 5 {
+			time.Sleep(100 * time.Second)
+			write(t, target, "x")
+		}
+		got, err := io.ReadAll(app)
+		if string(got) != "xxxxx" || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("app: got %q, %v; want all bytes and a reset", got, err)
+		}
+		if took := time.Since(began); took != 620*time.Second {
+			t.Errorf("ended after %v, want 500 s of bytes and 120 s of silence", took)
+		}
+		wantCause(t, b.finish(t), forwarder.Lingered)
+	})
+}
+
+func TestSilentAppIsFreedAfterTheRemoteEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, target, "bye")
+		target.CloseWrite()
+		began := time.Now()
+		wantReset(t, "target", target)
+		if took := time.Since(began); took != 120*time.Second {
+			t.Errorf("freed after %v, want 120s", took)
+		}
+		wantAll(t, "app", app, "bye")
+		wantCause(t, b.finish(t), forwarder.Lingered)
+	})
+}
+
+func TestAppThatClosedFullyFreesTheTunnelSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		b := start(t, func(b *bench) {
+			b.server.AppClosed = func(app, us netip.AddrPort) (bool, error) {
+				asked++
+				if app.Port() != 40000 || us.Addr() != netip.MustParseAddr("127.77.1.1") {
+					t.Errorf("asked about %v and %v", app, us)
+				}
+				return asked == 3, nil
+			}
+		})
+		app, target := b.open(t)
+		began := time.Now()
+		app.CloseWrite()
+		wantReset(t, "app", app)
+		wantCause(t, b.finish(t), forwarder.AppGone)
+		// Asked after 50, 150 and 350 ms, then 2 s for the remote side to follow.
+		if took := time.Since(began); took != 2350*time.Millisecond {
+			t.Errorf("freed after %v, want 2.35s", took)
+		}
+		wantAll(t, "target", target, "")
+	})
+}
+
+func TestHalfClosedAppIsNotCut(t *testing.T) {
+	for name, closed := range map[string]func(app, us netip.AddrPort) (bool, error){
+		"the app still has it": func(_, _ netip.AddrPort) (bool, error) { return false, nil },
+		"nobody can tell":      func(_, _ netip.AddrPort) (bool, error) { return false, errors.ErrUnsupported },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, func(b *bench) { b.server.AppClosed = closed })
+				app, target := b.open(t)
+				app.CloseWrite()
+				time.Sleep(119 * time.Second)
+				write(t, target, "late")
+				target.CloseWrite()
+				wantAll(t, "app", app, "late")
+				wantCause(t, b.finish(t), forwarder.Closed)
+			})
+		})
+	}
+}
+
+func TestIdleConnectionsAreReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.IdleTimeout = time.Minute })
+		app, target := b.open(t)
+		time.Sleep(40 * time.Second)
+		write(t, app, "x")
+		began := time.Now()
+		wantReset(t, "app", app)
+		if took := time.Since(began); took != time.Minute {
+			t.Errorf("reset after %v of silence, want 1m0s", took)
+		}
+		wantReset(t, "target", target)
+		wantCause(t, b.finish(t), forwarder.IdleTimeout)
+	})
+}
+
+func TestDrainServesUntilTheLastConnectionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		synctest.Wait()
+		b.stop()
+		time.Sleep(5 * time.Second)
+		second, target2 := b.open(t)
+		write(t, second, "last words")
+		second.CloseWrite()
+		wantAll(t, "second target", target2, "last words")
+		target2.Close()
+		wantAll(t, "second app", second, "")
+		wantCause(t, <-b.summaries, forwarder.Closed)
+
+		time.Sleep(5 * time.Second)
+		write(t, target, "done")
+		target.CloseWrite()
+		wantAll(t, "app", app, "done")
+		app.Close()
+		wantCause(t, b.finish(t), forwarder.Closed)
+		if _, err := b.ln.Dial(); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("after the drain: got %v, want refused", err)
+		}
+	})
+}
+
+func TestDrainResetsWhatIsOpenInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.DrainTimeout = 10 * time.Second })
+		app, target := b.open(t)
+		synctest.Wait()
+		began := time.Now()
+		b.stop()
+		wantReset(t, "app", app)
+		wantReset(t, "target", target)
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("reset after %v, want 10s", took)
+		}
+		wantCause(t, b.finish(t), forwarder.Shutdown)
+	})
+}
+
+func TestConnectionsAboveTheLimitWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.MaxConnections = 1 })
+		app, target := b.open(t)
+		second, err := b.ln.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := len(b.targets); n != 0 {
+			t.Errorf("%d connections dialled above the limit", n)
+		}
+		app.CloseWrite()
+		synctest.Wait()
+		target.Close()
+		wantAll(t, "app", app, "")
+		wantCause(t, <-b.summaries, forwarder.Closed)
+		target = <-b.targets
+		write(t, target, "now")
+		target.CloseWrite()
+		wantAll(t, "second app", second, "now")
+		second.Close()
+		wantCause(t, b.finish(t), forwarder.Closed)
+		if got := strings.Count(b.log.String(), "connections have to wait"); got != 1 {
+			t.Errorf("told %d times, want once", got)
+		}
+	})
+}
+
+// flaky fails to accept for a while.
+type flaky struct {
+	net.Listener
+	fails int
+}
+
+func (f *flaky) Accept() (net.Conn, error) {
+	if f.fails > 0 {
+		f.fails--
+		return nil, syscall.EMFILE
+	}
+	return f.Listener.Accept()
+}
+
+func TestAcceptFailuresAreWaitedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		b.stop()
+		<-b.done
+		b.ln = memnet.Listen()
+		b.log.Reset()
+		ctx, cancel := context.WithCancel(t.Context())
+		b.stop = cancel
+		ln := forwarder.Listener{Listener: &flaky{b.ln, 12}, Target: "sql01.corp.example:1433"}
+		go func() { b.done <- b.server.Serve(ctx, ln) }()
+		app, target := b.open(t)
+		target.Close()
+		wantReset(t, "app", app)
+		b.finish(t)
+		for _, line := range []string{"accept fails, trying on", "accept works again"} {
+			if got := strings.Count(b.log.String(), line); got != 1 {
+				t.Errorf("%q logged %d times, want once:\n%s", line, got, b.log.String())
+			}
+		}
+	})
+}

@@ -1,0 +1,302 @@
+package forwarder
+
+import (
+	"context"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pipe joins an app's connection to its remote half. Two goroutines copy, one
+// per direction; a timer watches over silence. Each direction ends by its own;
+// what ends both is told once, by whoever meets it first.
+type pipe struct {
+	*Server
+	app    net.Conn
+	remote net.Conn
+	joined time.Time
+
+	up, down atomic.Int64 // bytes delivered
+	active   atomic.Int64 // when a byte last moved, in nanoseconds after joined
+
+	mu          sync.Mutex
+	appEnded    bool  // the app ended its stream
+	upErr       error // the remote side no longer takes it
+	remoteEnded bool  // the remote side ended its stream
+	over        bool
+	cause       Cause
+	err         error
+	timer       *time.Timer   // nil until something can become due
+	askIn       time.Duration // until AppClosed is asked next, 0 when it cannot be
+	goneAt      time.Time     // when AppClosed said yes
+}
+
+// run copies until both directions have ended. It closes both connections.
+func (p *pipe) run(ctx context.Context, before early, buf []byte) (Cause, error) {
+	unhook := context.AfterFunc(ctx, func() { p.end(Shutdown, nil) })
+	defer unhook()
+	p.schedule()
+
+	var upward sync.WaitGroup
+	upward.Go(func() { p.copyUp(before, buf) })
+	p.copyDown()
+	upward.Wait()
+
+	p.mu.Lock()
+	lost := p.upErr != nil
+	p.mu.Unlock()
+	if lost {
+		p.end(RemoteClosed, nil)
+	} else {
+		p.end(Closed, nil)
+	}
+	return p.cause, p.err // end has settled them
+}
+
+// copyUp carries the app's stream to the remote side, beginning with what was
+// read during the dial.
+func (p *pipe) copyUp(before early, buf []byte) {
+	if len(before.data) > 0 && !p.send(before.data) {
+		return
+	}
+	if before.eof {
+		p.closeUpward()
+		return
+	}
+	for {
+		n, err := p.app.Read(buf)
+		if n > 0 && !p.send(buf[:n]) {
+			return
+		}
+		switch {
+		case err == io.EOF:
+			p.closeUpward()
+			return
+		case err != nil:
+			p.end(AppReset, nil)
+			return
+		}
+	}
+}
+
+// send writes one piece of the app's stream. When the remote side takes no more,
+// the verdict is left to the other direction: what still arrives there says
+// whether the tunnel broke or the far end closed fully, and is not cut off.
+func (p *pipe) send(data []byte) bool {
+	n, err := p.remote.Write(data)
+	p.up.Add(int64(n))
+	p.touch()
+	if err != nil {
+		p.mu.Lock()
+		p.upErr = err
+		p.mu.Unlock()
+		p.schedule()
+	}
+	return err == nil
+}
+
+// closeUpward passes the app's end of stream on.
+func (p *pipe) closeUpward() {
+	var err error
+	if w, ok := p.remote.(interface{ CloseWrite() error }); ok {
+		err = w.CloseWrite()
+	}
+	p.touch()
+	p.mu.Lock()
+	p.appEnded, p.upErr, p.askIn = true, err, firstAsk
+	p.mu.Unlock()
+	p.schedule()
+}
+
+// copyDown carries the remote side's stream to the app.
+func (p *pipe) copyDown() {
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := p.remote.Read(buf[:])
+		if n > 0 {
+			m, werr := p.app.Write(buf[:n])
+			p.down.Add(int64(m))
+			p.touch()
+			if werr != nil {
+				p.end(p.appLeft(), nil)
+				return
+			}
+		}
+		switch {
+		case err == io.EOF:
+			p.closeDownward()
+			return
+		case err != nil:
+			p.end(TunnelDropped, err)
+			return
+		}
+	}
+}
+
+// appLeft is the cause when the app takes no more bytes: it reset, or it closed
+// fully after the end of its stream.
+func (p *pipe) appLeft() Cause {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.appEnded {
+		return AppGone
+	}
+	return AppReset
+}
+
+// closeDownward passes the remote side's end of stream on. An end without a
+// single byte, while the app waits, is how a listener that could not reach its
+// target looks, unless it said that it only ends its own direction.
+func (p *pipe) closeDownward() {
+	p.touch()
+	p.mu.Lock()
+	appWaits := !p.appEnded
+	p.mu.Unlock()
+	if appWaits && p.down.Load() == 0 && !p.remoteReadsOn() {
+		if time.Since(p.joined) <= p.dialTimeout() {
+			p.end(TargetUnreachable, nil)
+		} else {
+			p.end(ClosedWithoutData, nil)
+		}
+		return
+	}
+	if w, ok := p.app.(interface{ CloseWrite() error }); ok {
+		_ = w.CloseWrite() // fails only where the app has gone, which copyUp meets too
+	}
+	p.mu.Lock()
+	p.remoteEnded = true
+	p.mu.Unlock()
+	p.schedule()
+}
+
+// remoteReadsOn reports whether the remote side said that it ends its own
+// direction only.
+func (p *pipe) remoteReadsOn() bool {
+	h, ok := p.remote.(interface{ HalfClosed() bool })
+	return ok && h.HalfClosed()
+}
+
+// end closes both connections; the first cause given stands.
+func (p *pipe) end(cause Cause, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	p.over = true
+	p.cause, p.err = cause, err
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.remote.Close()
+	if cause == Closed || cause == RemoteClosed || cause == Lingered && p.remoteEnded {
+		// The app has its end of stream; what it still sends meets a reset by itself.
+		p.app.Close()
+	} else {
+		reset(p.app)
+	}
+}
+
+func (p *pipe) touch() { p.active.Store(int64(time.Since(p.joined))) }
+
+// silence is how long no byte has moved.
+func (p *pipe) silence() time.Duration {
+	return time.Since(p.joined) - time.Duration(p.active.Load())
+}
+
+// The pauses between questions whether the app has closed fully. The first is
+// short, for most apps do both at once, but not zero: the end of stream arrives
+// before close has returned.
+const (
+	firstAsk = 50 * time.Millisecond
+	maxAsk   = 5 * time.Second
+	// goneGrace is how long the remote side has to answer our Close once the app
+	// has gone. A Hybrid Connection Manager does not until its target ends too.
+	goneGrace = 2 * time.Second
+)
+
+// schedule sets the timer to the next moment at which something may be due.
+func (p *pipe) schedule() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	const never = time.Duration(math.MaxInt64)
+	due := never
+	switch {
+	case p.halfDone():
+		due = p.linger() - p.silence()
+		if !p.goneAt.IsZero() {
+			due = min(due, goneGrace-time.Since(p.goneAt))
+		} else if p.canAsk() {
+			due = min(due, p.askIn)
+		}
+	case p.IdleTimeout > 0:
+		due = p.IdleTimeout - p.silence()
+	}
+	switch {
+	case p.timer != nil:
+		p.timer.Reset(due)
+	case due != never:
+		p.timer = time.AfterFunc(due, p.tick)
+	}
+}
+
+// halfDone reports whether one direction has ended. The caller holds mu.
+func (p *pipe) halfDone() bool { return p.appEnded || p.upErr != nil || p.remoteEnded }
+
+// canAsk reports whether AppClosed has something to say: the app has ended its
+// stream and the remote side has not. The caller holds mu.
+func (p *pipe) canAsk() bool {
+	return p.AppClosed != nil && p.askIn > 0 && p.appEnded && !p.remoteEnded && p.goneAt.IsZero()
+}
+
+// tick runs when the timer fires.
+func (p *pipe) tick() {
+	p.mu.Lock()
+	halfDone, ask := p.halfDone(), p.canAsk()
+	gone := !p.goneAt.IsZero() && time.Since(p.goneAt) >= goneGrace
+	p.mu.Unlock()
+
+	switch silence := p.silence(); {
+	case gone:
+		p.end(AppGone, nil)
+	case halfDone && silence >= p.linger():
+		p.end(Lingered, nil)
+	case !halfDone && p.IdleTimeout > 0 && silence >= p.IdleTimeout:
+		p.end(IdleTimeout, nil)
+	case ask:
+		p.ask()
+	}
+	p.schedule()
+}
+
+// ask finds out whether the app, which has ended its stream, has closed fully.
+// Where nobody can tell, Linger decides.
+func (p *pipe) ask() {
+	closed, err := p.AppClosed(addrPort(p.app.RemoteAddr()), addrPort(p.app.LocalAddr()))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err != nil:
+		p.askIn = 0
+	case closed:
+		p.goneAt = time.Now()
+	default:
+		p.askIn = min(2*p.askIn, maxAsk)
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		a := tcp.AddrPort()
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	}
+	return netip.AddrPort{}
+}

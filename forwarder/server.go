@@ -1,0 +1,241 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// DialFunc opens the remote half of one connection. The returned connection
+// should have a CloseWrite method; without one the target does not learn that
+// the app has ended its stream. Closing it without CloseWrite must look like a
+// connection that broke off. The error may have a LogAttrs() []slog.Attr method
+// whose attributes join the connection's log line.
+type DialFunc func(ctx context.Context, req Request) (net.Conn, error)
+
+// Request says what to dial.
+type Request struct {
+	// Target is that of the Listener that accepted the connection.
+	Target string
+	// ID is the connection's id, as it stands in the log.
+	ID string
+	// Last is closed when the app has ended without a byte: a dial may finish
+	// what it is doing but not try again.
+	Last <-chan struct{}
+}
+
+// Listener accepts connections that are meant for Target.
+type Listener struct {
+	net.Listener
+	Target string
+}
+
+// Server joins accepted connections to targets. Its fields are set before Serve.
+type Server struct {
+	// Dial reaches a target. Required.
+	Dial DialFunc
+	// NewID makes a connection's id. Required.
+	NewID func() string
+	// DialTimeout is the whole budget of one dial. Zero means 30 s.
+	DialTimeout time.Duration
+	// Linger is how long, once one side has ended, the other may stay without
+	// sending a byte. Zero means 120 s.
+	Linger time.Duration
+	// IdleTimeout resets connections without data for so long. Zero means never.
+	IdleTimeout time.Duration
+	// MaxConnections are open at once; above it connections wait in the kernel's
+	// queue. Zero means 4,096.
+	MaxConnections int
+	// DrainTimeout is how long open connections may go on once Serve's context
+	// has ended. Zero means 25 s.
+	DrainTimeout time.Duration
+	// AppClosed reports whether the app has closed its end of a connection
+	// fully. It is asked after the app's end of stream, which alone may also be
+	// a half-close. An error means that nobody can tell. Nil is never asked.
+	AppClosed func(app, us netip.AddrPort) (bool, error)
+	// Logger receives one line per connection, at its end. Nil discards.
+	Logger *slog.Logger
+	// Hooks are told what happens.
+	Hooks Hooks
+}
+
+// Serve accepts from listeners until ctx ends. It then still accepts while
+// connections are open, so that an app can finish its work, for up to
+// DrainTimeout; what is open after that is reset. It owns and closes listeners
+// and returns nil once all its goroutines have ended.
+func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	run := &run{
+		Server: s,
+		slots:  make(chan struct{}, s.maxConnections()),
+	}
+	var loops sync.WaitGroup
+	for _, ln := range listeners {
+		loops.Go(func() { run.accept(serving, ln) })
+	}
+
+	<-ctx.Done()
+	run.drain()
+	for _, ln := range listeners {
+		ln.Close()
+	}
+	stop()
+	loops.Wait()
+	return nil
+}
+
+// run is one call of Serve.
+type run struct {
+	*Server
+	slots chan struct{} // one per connection that is dialled or open
+	full  sync.Once     // tells about the first connection that has to wait
+
+	mu   sync.Mutex
+	open int
+	idle chan struct{} // closed when open falls to 0; nil when nobody waits
+}
+
+// The pauses after an accept failed: descriptors come back soon or not at all.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// accept serves ln until it is closed, and returns once its connections ended.
+func (r *run) accept(ctx context.Context, ln Listener) {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	pause := time.Duration(0)
+	for {
+		app, err := ln.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if pause == 0 {
+				r.logger().LogAttrs(ctx, slog.LevelError, "accept fails, trying on",
+					slog.String("endpoint", ln.Target), slog.Any("error", err))
+			}
+			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+			if !sleep(ctx, pause) {
+				return
+			}
+			continue
+		}
+		if pause > 0 {
+			pause = 0
+			r.logger().LogAttrs(ctx, slog.LevelInfo, "accept works again", slog.String("endpoint", ln.Target))
+		}
+		r.began()
+		if !r.reserve(ctx, ln.Target) {
+			reset(app)
+			r.ended()
+			return
+		}
+		conns.Go(func() {
+			defer r.ended()
+			defer func() { <-r.slots }()
+			newConn(r.Server, app, ln.Target).serve(ctx)
+		})
+	}
+}
+
+// reserve takes a slot, waiting while all are taken, and reports false when ctx
+// ends first.
+func (r *run) reserve(ctx context.Context, target string) bool {
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	default:
+	}
+	r.full.Do(func() {
+		r.logger().LogAttrs(ctx, slog.LevelWarn, "connections have to wait: the limit is reached",
+			slog.Int("limit", cap(r.slots)), slog.String("endpoint", target),
+			slog.String("next", "raise HYCO_MAX_CONNECTIONS, or find out who keeps so many open"))
+	})
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// drain returns when no connection is open or DrainTimeout is over.
+func (r *run) drain() {
+	timeout := time.NewTimer(r.drainTimeout())
+	defer timeout.Stop()
+	select {
+	case <-r.allEnded():
+	case <-timeout.C:
+	}
+}
+
+func (r *run) began() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open++
+}
+
+func (r *run) ended() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open--
+	if r.open == 0 && r.idle != nil {
+		close(r.idle)
+		r.idle = nil
+	}
+}
+
+// allEnded returns a channel that is closed at the next moment without an open
+// connection.
+func (r *run) allEnded() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	idle := r.idle
+	if idle == nil {
+		idle = make(chan struct{})
+		if r.open == 0 {
+			close(idle)
+		} else {
+			r.idle = idle
+		}
+	}
+	return idle
+}
+
+// sleep pauses for d and reports false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Server) dialTimeout() time.Duration  { return orDefault(s.DialTimeout, 30*time.Second) }
+func (s *Server) linger() time.Duration       { return orDefault(s.Linger, 120*time.Second) }
+func (s *Server) drainTimeout() time.Duration { return orDefault(s.DrainTimeout, 25*time.Second) }
+func (s *Server) maxConnections() int         { return orDefault(s.MaxConnections, 4096) }
+
+func orDefault[T int | time.Duration](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
+}
+
+func (s *Server) logger() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return slog.New(slog.DiscardHandler)
+}
