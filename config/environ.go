@@ -1,0 +1,176 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// index matches the variables of the indexed form.
+var index = regexp.MustCompile(`^HYCO_CONNECTION_(\d+)_(.+)$`)
+
+// serviceLink matches what Kubernetes sets for a Service whose name begins with
+// "hyco". A plain _PORT is only one when its value is a URL.
+var serviceLink = regexp.MustCompile(`^HYCO(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+func isServiceLink(name, value string) bool {
+	return serviceLink.MatchString(name) ||
+		strings.HasSuffix(name, "_PORT") && regexp.MustCompile(`^(tcp|udp|sctp)://`).MatchString(value)
+}
+
+// environment is the part of the process environment that is ours.
+type environment struct {
+	values  map[string]string // trimmed, without empty ones; indices renumbered from 0 without gaps
+	indices []int             // the index as written, by position
+}
+
+// readEnvironment takes our variables out of environ, reads the _FILE twins, and
+// notes what nobody knows and which indices are missing.
+func readEnvironment(environ []string, f *faults) environment {
+	given := make(map[string]string)
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		value = strings.TrimSpace(value)
+		if strings.HasPrefix(name, "HYCO_") && value != "" && !isServiceLink(name, value) {
+			given[name] = value
+		}
+	}
+	known := make(map[string]bool)
+	for _, s := range Settings() {
+		known[s.Name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !known[generic(name)] {
+			f.add(name, suggestion(name, known), "no such setting")
+			delete(given, name)
+		}
+	}
+	readFiles(given, f)
+	return renumber(given, f)
+}
+
+// generic replaces the index by N: HYCO_CONNECTION_3_ENDPOINT is
+// HYCO_CONNECTION_N_ENDPOINT. Indices with leading zeros are not ours.
+func generic(name string) string {
+	if m := index.FindStringSubmatch(name); m != nil && (m[1] == "0" || m[1][0] != '0') {
+		return "HYCO_CONNECTION_N_" + m[2]
+	}
+	return name
+}
+
+// readFiles replaces every X_FILE by an X with the file's content.
+func readFiles(given map[string]string, f *faults) {
+	twins := secretTwins()
+	for _, twin := range slices.Sorted(maps.Keys(given)) {
+		name, ok := strings.CutSuffix(twin, "_FILE")
+		if !ok || !twins[generic(name)] {
+			continue
+		}
+		path := given[twin]
+		delete(given, twin)
+		if given[name] != "" {
+			f.add(twin, "keep one of the two", "%s is set as well", name)
+			continue
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			f.add(twin, "name a file that this user may read", "cannot read %s: %s", show(path), reason(err))
+			continue
+		}
+		value := strings.TrimSpace(string(content))
+		if value == "" {
+			f.add(twin, "put the connection string into it", "%s is empty", show(path))
+			continue
+		}
+		given[name] = value
+	}
+}
+
+// reason is a file error without the path, which the fault shows already.
+func reason(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+// renumber closes gaps between indices, so that what comes after one is still
+// examined, and reports them.
+func renumber(given map[string]string, f *faults) environment {
+	seen := make(map[int]bool)
+	for name := range given {
+		if m := index.FindStringSubmatch(name); m != nil {
+			if n, err := strconv.Atoi(m[1]); err == nil {
+				seen[n] = true
+			}
+		}
+	}
+	env := environment{values: make(map[string]string), indices: slices.Sorted(maps.Keys(seen))}
+	position := make(map[string]int)
+	for i, n := range env.indices {
+		position[strconv.Itoa(n)] = i
+		if n != i && (i == 0 || env.indices[i-1] != n-1) {
+			first := 0
+			if i > 0 {
+				first = env.indices[i-1] + 1
+			}
+			missing := fmt.Sprintf("HYCO_CONNECTION_%d_… is", first)
+			if n-1 > first {
+				missing = fmt.Sprintf("HYCO_CONNECTION_%d_… to HYCO_CONNECTION_%d_… are", first, n-1)
+			}
+			f.add(fmt.Sprintf("HYCO_CONNECTION_%d_…", n), "number the groups from 0 without gaps", "%s missing before it", missing)
+		}
+	}
+	for name, value := range given {
+		if m := index.FindStringSubmatch(name); m != nil {
+			name = fmt.Sprintf("HYCO_CONNECTION_%d_%s", position[m[1]], m[2])
+		}
+		env.values[name] = value
+	}
+	return env
+}
+
+// suggestion names the setting that was probably meant.
+func suggestion(name string, known map[string]bool) string {
+	looked := generic(name)
+	best, distance := "", len(looked)/3+1
+	for _, candidate := range slices.Sorted(maps.Keys(known)) {
+		if d := editDistance(looked, candidate); d < distance {
+			best, distance = candidate, d
+		}
+	}
+	if best == "" {
+		return "remove it, or see `hyco-sidecar help` for the settings"
+	}
+	if m := index.FindStringSubmatch(name); m != nil {
+		best = strings.Replace(best, "_N_", "_"+m[1]+"_", 1)
+	}
+	return "did you mean " + best + "?"
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

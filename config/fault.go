@@ -1,0 +1,62 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+)
+
+// Fault is one thing that is wrong with the settings.
+type Fault struct {
+	Variable string // the variable to change
+	Problem  string // what is wrong; never a secret's text
+	Remedy   string // what to write instead
+}
+
+func (f *Fault) Error() string {
+	return f.Variable + ": " + f.Problem + ": " + f.Remedy
+}
+
+// report prints faults for a person, one line each.
+func report(faults []error) string {
+	var b strings.Builder
+	if len(faults) == 1 {
+		b.WriteString("one setting needs attention:")
+	} else {
+		fmt.Fprintf(&b, "%d settings need attention:", len(faults))
+	}
+	for _, f := range faults {
+		b.WriteString("\n  " + f.Error())
+	}
+	return b.String()
+}
+
+// faults collects.
+type faults struct{ *multierror.Error }
+
+func (f *faults) add(variable, remedy, problem string, args ...any) {
+	f.Error = multierror.Append(f.Error, &Fault{
+		Variable: variable,
+		Problem:  fmt.Sprintf(problem, args...),
+		Remedy:   remedy,
+	})
+	f.ErrorFormat = report
+}
+
+// secretShape matches text that may be, or hold, a key or a token: people paste
+// into the wrong variable.
+var secretShape = regexp.MustCompile(`(?i)shared\s*access|sig=|[A-Za-z0-9+/%_-]{40,}`)
+
+// show quotes a value for a fault.
+func show(value string) string {
+	if secretShape.MatchString(value) {
+		return "the value (not shown, it may be a secret)"
+	}
+	const limit = 80
+	if len(value) > limit {
+		value = strings.ToValidUTF8(value[:limit], "") + "…"
+	}
+	return fmt.Sprintf("%q", value)
+}

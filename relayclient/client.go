@@ -1,0 +1,180 @@
+package relayclient
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Client joins hybrid connections of one relay namespace.
+// Its fields may be changed until the first Dial; it is safe for concurrent use.
+type Client struct {
+	// Endpoint is the namespace's host, with a port where it is not 443:
+	// "contoso.servicebus.windows.net".
+	Endpoint string
+	// RootCAs are trusted to sign the relay's certificate. Nil means the system's.
+	RootCAs *x509.CertPool
+	// Proxy chooses the HTTP proxy for a request. Nil means HTTPS_PROXY and
+	// NO_PROXY of the environment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// KeepAlive is the silence after which a tunnel is pinged. Zero means 30 s,
+	// well below the four minutes after which load balancers forget a connection.
+	KeepAlive time.Duration
+	// UserAgent is sent as Relay-User-Agent. Empty means "hyco-sidecar".
+	UserAgent string
+	// Logger receives a debug line per failed attempt. Nil discards.
+	Logger *slog.Logger
+
+	once      sync.Once
+	transport *http.Transport
+}
+
+// Request is one connection to be made.
+type Request struct {
+	// Entity names the hybrid connection; it may contain slashes.
+	Entity string
+	// Tokens signs for Entity. Nil sends no token, which works for hybrid
+	// connections that do not require client authorization.
+	Tokens TokenSource
+	// ID becomes the relay's tracking id and the listener's id of the
+	// connection, for every attempt. Empty means a fresh GUID.
+	ID string
+	// Last, once closed, makes the attempt in progress the last one: the caller
+	// still wants a connection that is nearly there but not to go on trying.
+	// Nil means never.
+	Last <-chan struct{}
+}
+
+// Dial joins the hybrid connection named in req. What may pass is tried again,
+// with growing jittered pauses, until ctx ends; nothing is retried once a
+// listener has taken the connection. The caller closes the returned Conn.
+// The error is always a *[DialError].
+func (c *Client) Dial(ctx context.Context, req Request) (*Conn, error) {
+	if req.ID == "" {
+		req.ID = NewID()
+	}
+	var last *DialError
+	pause := firstPause
+	for attempts := 1; ; attempts++ {
+		conn, failed := c.attempt(ctx, req)
+		if failed == nil {
+			return conn, nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = failed
+		} // else the caller's time ended this attempt; the one before says why it took so long
+		last.Attempts = attempts
+		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
+			return nil, last
+		}
+		c.logger().LogAttrs(ctx, slog.LevelDebug, "dialling again", slog.String("id", req.ID), slog.Any("error", failed))
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// The pauses between attempts: short at first, since a listener that
+// reconnects is back within seconds.
+const (
+	firstPause = 500 * time.Millisecond
+	maxPause   = 5 * time.Second
+)
+
+// jitter spreads senders that failed together over [d/2, d).
+func jitter(d time.Duration) time.Duration {
+	return d/2 + mathrand.N(d/2)
+}
+
+// wait pauses for d and reports whether another attempt should be made. It does
+// not pause when ctx would end meanwhile: the caller gets its answer now.
+func wait(ctx context.Context, d time.Duration, last <-chan struct{}) bool {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	case <-last:
+		return false
+	}
+	select {
+	case <-last:
+		return false
+	default:
+		return ctx.Err() == nil
+	}
+}
+
+// NewID returns a random GUID in lower case, as senders identify connections.
+func NewID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40 // version 4, RFC 9562 §5.4
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// httpTransport is made once, so that TLS sessions are resumed.
+func (c *Client) httpTransport() *http.Transport {
+	c.once.Do(func() {
+		proxy := c.Proxy
+		if proxy == nil {
+			proxy = http.ProxyFromEnvironment
+		}
+		c.transport = &http.Transport{
+			Proxy: proxy,
+			// The transport lets a dial outlive its request, so it gets a bound of its own.
+			DialContext:         (&net.Dialer{Timeout: attemptTimeout}).DialContext,
+			TLSHandshakeTimeout: attemptTimeout,
+			TLSClientConfig: &tls.Config{
+				MinVersion:         tls.VersionTLS12,
+				RootCAs:            c.RootCAs,
+				ClientSessionCache: tls.NewLRUClientSessionCache(0),
+				NextProtos:         []string{"http/1.1"},
+			},
+			TLSNextProto:      map[string]func(string, *tls.Conn) http.RoundTripper{}, // never h2
+			DisableKeepAlives: true,                                                   // an upgraded connection is never reused
+		}
+	})
+	return c.transport
+}
+
+// address is the relay's host:port.
+func (c *Client) address() string {
+	if _, _, err := net.SplitHostPort(c.Endpoint); err == nil {
+		return c.Endpoint
+	}
+	return net.JoinHostPort(c.Endpoint, "443")
+}
+
+func (c *Client) keepAlive() time.Duration {
+	if c.KeepAlive > 0 {
+		return c.KeepAlive
+	}
+	return 30 * time.Second
+}
+
+func (c *Client) userAgent() string {
+	if c.UserAgent != "" {
+		return c.UserAgent
+	}
+	return "hyco-sidecar"
+}
+
+func (c *Client) logger() *slog.Logger {
+	if c.Logger != nil {
+		return c.Logger
+	}
+	return slog.New(slog.DiscardHandler)
+}

@@ -1,0 +1,203 @@
+package relayclient
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Why a dial failed, for errors.Is. Failures without one of these are of the
+// network and described by [DialError.Stage].
+var (
+	// ErrNoListener: no Hybrid Connection Manager or other listener is connected.
+	ErrNoListener = errors.New("relayclient: no listener is connected")
+	// ErrUnknownEntity: the namespace has no hybrid connection of that name.
+	ErrUnknownEntity = errors.New("relayclient: the hybrid connection does not exist")
+	// ErrUnauthorized: the relay refused the token.
+	ErrUnauthorized = errors.New("relayclient: the relay refused the credentials")
+	// ErrAddressBlocked: the namespace's firewall refused this machine's address.
+	ErrAddressBlocked = errors.New("relayclient: the namespace's firewall refused this address")
+	// ErrListenerRejected: the listener itself turned the connection down.
+	ErrListenerRejected = errors.New("relayclient: the listener rejected the connection")
+	// ErrNotAccepted: a listener is connected but did not take the connection in time.
+	ErrNotAccepted = errors.New("relayclient: no listener accepted the connection in time")
+	// ErrUnavailable: the relay is overloaded or failing.
+	ErrUnavailable = errors.New("relayclient: the relay is unavailable")
+	// ErrNotRelay: what answered does not speak the relay's protocol.
+	ErrNotRelay = errors.New("relayclient: the answer is not a relay's")
+	// ErrAttemptTimeout: one attempt got no answer in time.
+	ErrAttemptTimeout = errors.New("relayclient: no answer in time")
+)
+
+// Stage says how far a dial came.
+type Stage string
+
+// The stages of a dial, in their order.
+const (
+	StageToken   Stage = "token"   // obtaining a token
+	StageResolve Stage = "resolve" // looking up the relay's name
+	StageConnect Stage = "connect" // TCP to the relay
+	StageProxy   Stage = "proxy"   // TCP to the HTTP proxy, or the proxy's answer
+	StageTLS     Stage = "tls"     // the TLS handshake
+	StageUpgrade Stage = "upgrade" // the WebSocket handshake: token, entity, listener
+)
+
+// DialError says why a hybrid connection could not be joined.
+type DialError struct {
+	Entity     string
+	Host       string        // host:port of the relay
+	Stage      Stage         // how far the last attempt came
+	Status     int           // the relay's HTTP status, 0 when it did not answer
+	Phrase     string        // the relay's reason phrase, sanitised
+	TrackingID string        // Azure's id of this failure, for a support request
+	RetryAfter time.Duration // what the relay asked for, 0 when it did not
+	Attempts   int           // how many were made
+	Err        error         // one of the sentinels above, or the network's error
+}
+
+// Error describes the failure in one line and never contains a token.
+func (e *DialError) Error() string {
+	var b strings.Builder
+	if e.Status == 0 {
+		fmt.Fprintf(&b, "relayclient: %s stage: ", e.Stage)
+	}
+	b.WriteString(sanitize(e.Err.Error()))
+	fmt.Fprintf(&b, " (hybrid connection %q", e.Entity)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ", %d %s", e.Status, e.Phrase)
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *DialError) Unwrap() error { return e.Err }
+
+// Temporary reports whether the same dial may succeed a little later. Nothing
+// has reached a target yet, so trying again is safe; at worst the listener has
+// dialled its target once for nobody.
+func (e *DialError) Temporary() bool {
+	switch e.Status {
+	case 0:
+		return e.Stage != StageToken && !isCertificateError(e.Err) && !errors.Is(e.Err, ErrNotRelay)
+	case http.StatusNotFound:
+		return !errors.Is(e.Err, ErrUnknownEntity)
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// Next says what to do about the failure, as half a sentence without a full stop.
+func (e *DialError) Next() string {
+	switch {
+	case errors.Is(e.Err, ErrNoListener):
+		return fmt.Sprintf("start a Hybrid Connection Manager for %q, or restart it if the portal shows it as connected", e.Entity)
+	case errors.Is(e.Err, ErrUnknownEntity):
+		return fmt.Sprintf("check EntityPath %q against the namespace %s", e.Entity, e.Host)
+	case errors.Is(e.Err, ErrAddressBlocked):
+		return "allow this machine's public address in the namespace's networking settings"
+	case errors.Is(e.Err, ErrUnauthorized):
+		return "check SharedAccessKeyName and SharedAccessKey, that the rule has the Send right, and this machine's clock"
+	case errors.Is(e.Err, ErrListenerRejected):
+		return "ask whoever runs the listener why it rejects"
+	case errors.Is(e.Err, ErrNotAccepted):
+		return "restart the Hybrid Connection Manager, and check that it may reach the relay's gateway hosts on port 443"
+	case errors.Is(e.Err, ErrUnavailable):
+		return "wait, or quote the tracking id to Azure support"
+	case e.Status != 0:
+		return "quote the tracking id to Azure support"
+	case isCertificateError(e.Err):
+		return "name the certificate authority of whoever terminates TLS on the way in HYCO_CA_FILE"
+	}
+	switch e.Stage {
+	case StageToken:
+		return "check the identity that the token is asked for"
+	case StageResolve:
+		return "check Endpoint in the connection string and HYCO_DNS_UPSTREAMS"
+	case StageProxy:
+		return "check HTTPS_PROXY and NO_PROXY"
+	case StageConnect:
+		return "allow TCP to " + e.Host
+	case StageTLS:
+		return "check that nothing on the way to " + e.Host + " intercepts TLS"
+	}
+	return "check that " + e.Host + " is the relay and not something on the way to it"
+}
+
+// LogAttrs returns what a log line about the failure should carry.
+func (e *DialError) LogAttrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("entity", e.Entity), slog.String("stage", string(e.Stage))}
+	if e.Status != 0 {
+		attrs = append(attrs, slog.Int("status", e.Status), slog.String("phrase", e.Phrase))
+	}
+	if e.TrackingID != "" {
+		attrs = append(attrs, slog.String("tracking_id", e.TrackingID))
+	}
+	return append(attrs, slog.Int("attempts", e.Attempts), slog.String("next", e.Next()))
+}
+
+var trackingID = regexp.MustCompile(`TrackingId:\s*([^\s,;]+)`)
+
+// refused fills in what the relay's answer says. The text sits in the reason
+// phrase; there is no body to depend on.
+func (e *DialError) refused(resp *http.Response) {
+	_, phrase, _ := strings.Cut(resp.Status, " ")
+	e.Stage = StageUpgrade
+	e.Status = resp.StatusCode
+	e.Phrase = sanitize(phrase)
+	if m := trackingID.FindStringSubmatch(phrase); m != nil {
+		e.TrackingID = sanitize(m[1])
+	}
+	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
+	e.Err = refusal(resp.StatusCode, e.Phrase)
+}
+
+// refusal sorts a refusal by its status and, where the status is ambiguous, by
+// its text. Phrases of the relay carry a tracking id; one that neither does nor
+// is the status's own standard text is most likely the listener's.
+func refusal(status int, phrase string) error {
+	lower := strings.ToLower(phrase)
+	fromRelay := strings.Contains(lower, "trackingid:") || strings.Contains(lower, "systemtracker:") ||
+		phrase == "" || strings.EqualFold(phrase, http.StatusText(status))
+	switch status {
+	case http.StatusNotFound:
+		switch {
+		case strings.Contains(lower, "endpoint does not exist"):
+			return ErrUnknownEntity
+		case strings.Contains(lower, "within the allowed timeout"):
+			return ErrNotAccepted
+		}
+		return ErrNoListener
+	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
+		return ErrNotAccepted
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+		return ErrUnavailable
+	}
+	switch {
+	case strings.Contains(lower, "ip has been prevented"):
+		return ErrAddressBlocked
+	case !fromRelay:
+		return ErrListenerRejected
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return ErrUnauthorized
+	}
+	return fmt.Errorf("%w: status %d", ErrNotRelay, status)
+}
+
+// retryAfter reads both forms of the header, RFC 9110 §10.2.3.
+func retryAfter(value string) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}

@@ -1,0 +1,74 @@
+package relayclient
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrUnresponsive is returned by Read and Write when the relay left a ping
+// unanswered: the connection is dead although nobody closed it.
+var ErrUnresponsive = errors.New("relayclient: the relay stopped answering")
+
+// pongTimeout is how long a ping's answer may take.
+const pongTimeout = 10 * time.Second
+
+// keepAlive pings a silent connection. It is one timer, no goroutine.
+type keepAlive struct {
+	interval time.Duration
+	pinged   time.Time // when the unanswered ping was sent; only the timer's function touches it
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+}
+
+func (c *Conn) startKeepAlive(interval time.Duration) {
+	k := &c.keepAlive
+	k.interval = interval
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.timer = time.AfterFunc(interval, func() { c.body.start(c.checkAlive) })
+}
+
+// checkAlive runs when the timer fires. Anything that arrived counts as a sign
+// of life. After our Close frame no ping may be sent, so the check ends there.
+func (c *Conn) checkAlive() {
+	k := &c.keepAlive
+	if c.body.closeSent.Load() {
+		return
+	}
+	lastIn := c.body.lastArrival()
+	silent := time.Since(lastIn)
+	switch {
+	case !k.pinged.IsZero() && !lastIn.After(k.pinged):
+		err := fmt.Errorf("%w: no answer to a ping within %v", ErrUnresponsive, pongTimeout)
+		c.cause.CompareAndSwap(nil, &err)
+		abort(c.raw)
+		_ = c.body.Close() // where abort found no TCP beneath
+	case silent < k.interval:
+		k.pinged = time.Time{}
+		k.rearm(k.interval - silent)
+	case c.body.ping():
+		k.pinged = time.Now()
+		k.rearm(pongTimeout)
+	default:
+		k.rearm(pongTimeout)
+	}
+}
+
+func (k *keepAlive) rearm(d time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.stopped {
+		k.timer.Reset(d)
+	}
+}
+
+func (k *keepAlive) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped = true
+	k.timer.Stop()
+}
