@@ -1,6 +1,7 @@
 package relayclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -23,7 +24,7 @@ const attemptTimeout = 10 * time.Second
 
 // attempt dials once.
 func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
-	ctx, cancel := context.WithTimeoutCause(ctx, attemptTimeout, ErrAttemptTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel() // the upgraded connection no longer depends on ctx
 
 	fail := &DialError{Entity: req.Entity, Host: c.address(), Stage: StageToken}

@@ -48,8 +48,8 @@ type body struct {
 	lastIn  atomic.Int64 // when the last byte arrived, in nanoseconds after born
 
 	// Write side.
-	writeMu   sync.Mutex
-	closeSent atomic.Bool            // set under writeMu
+	turn      chan struct{}          // holds one token while a frame is being written; back-pressure may make that long
+	closeSent atomic.Bool            // set by the turn's holder
 	pong      atomic.Pointer[[]byte] // the latest ping's payload, not yet answered
 
 	ownerMu sync.Mutex
@@ -58,7 +58,7 @@ type body struct {
 }
 
 func newBody(rwc io.ReadWriteCloser) *body {
-	return &body{rwc: rwc, born: time.Now()}
+	return &body{rwc: rwc, born: time.Now(), turn: make(chan struct{}, 1)}
 }
 
 // Read hands the library everything up to a Close frame, then an error.
@@ -74,7 +74,6 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case scanErr != nil:
 		b.readErr = fmt.Errorf("%w: %w", ErrProtocol, scanErr)
-		follow = 0
 	case follow < n:
 		b.readErr = b.readClose(p[follow:n])
 	case err != nil:
@@ -116,10 +115,11 @@ func (b *body) readClose(head []byte) error {
 	if length == 0 {
 		return &CloseError{Code: closeNoStatus}
 	}
-	return &CloseError{
-		Code:   binary.BigEndian.Uint16(buf[2:]),
-		Reason: sanitize(string(buf[4 : 2+length])),
+	code := binary.BigEndian.Uint16(buf[2:])
+	if code < 1000 || code >= 5000 || code == closeNoStatus || code == 1006 || code == 1015 {
+		return fmt.Errorf("%w: %w", ErrProtocol, errBadClose) // never on the wire: RFC 6455 §7.4
 	}
+	return &CloseError{Code: code, Reason: sanitize(string(buf[4 : 2+length]))}
 }
 
 // lastArrival is when the last byte arrived, or when the connection began. It
@@ -140,12 +140,14 @@ func (b *body) writeFrame(opcode byte, payload []byte) error {
 	defer frames.Put(buf)
 	*buf = appendFrame((*buf)[:0], opcode, payload)
 
-	b.writeMu.Lock()
-	defer b.writeMu.Unlock()
+	b.turn <- struct{}{}
+	defer b.release()
 	return b.send(opcode, *buf)
 }
 
-// send writes a frame; the caller holds writeMu. Nothing follows a Close frame:
+func (b *body) release() { <-b.turn }
+
+// send writes a frame; the caller holds the turn. Nothing follows a Close frame:
 // data fails, control frames are left out.
 func (b *body) send(opcode byte, frame []byte) error {
 	if b.closeSent.Load() {
@@ -167,10 +169,12 @@ func (b *body) send(opcode byte, frame []byte) error {
 // A write that does not progress is back-pressure, which is no reason to give
 // up: the kernel's retransmissions decide whether the far machine is there.
 func (b *body) ping() (sent bool) {
-	if !b.writeMu.TryLock() {
+	select {
+	case b.turn <- struct{}{}:
+		defer b.release()
+	default:
 		return false
 	}
-	defer b.writeMu.Unlock()
 	if b.closeSent.Load() {
 		return false
 	}
@@ -186,8 +190,8 @@ func (b *body) answerPing(payload []byte) {
 		return // the answer that is still waiting carries this payload
 	}
 	b.start(func() {
-		b.writeMu.Lock()
-		defer b.writeMu.Unlock()
+		b.turn <- struct{}{}
+		defer b.release()
 		// A failure here is met again by the next read or write.
 		_ = b.send(opPong, appendFrame(nil, opPong, *b.pong.Swap(nil)))
 	})

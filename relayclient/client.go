@@ -36,6 +36,8 @@ type Client struct {
 
 	once      sync.Once
 	transport *http.Transport
+
+	attemptTimeout time.Duration // tests are less patient; zero means attemptTimeout
 }
 
 // Request is one connection to be made.

@@ -25,7 +25,8 @@ type Conn struct {
 	raw  net.Conn // what body runs over; *tls.Conn, or a connection through a proxy
 
 	message io.Reader   // the message being read, nil between messages
-	end     *CloseError // the peer's Close frame, once Read has met it
+	readErr error       // the end of reading, once met
+	end     *CloseError // the peer's Close frame, where that was it
 
 	keepAlive keepAlive
 	cause     atomic.Pointer[error] // why we ended the connection ourselves
@@ -50,11 +51,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if c.readErr != nil {
+		return 0, c.readErr
+	}
 	for {
 		if c.message == nil {
 			_, r, err := c.ws.Reader(context.Background())
 			if err != nil {
-				return 0, c.readError(err)
+				c.readErr = c.readEnd(err)
+				return 0, c.readErr
 			}
 			c.message = r
 		}
@@ -63,7 +68,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 		case err == io.EOF:
 			c.message = nil
 		case err != nil:
-			return n, c.readError(err)
+			c.readErr = c.readEnd(err)
+			return n, c.readErr
 		}
 		if n > 0 {
 			return n, nil
@@ -71,12 +77,15 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// readError names the cause beneath the library's error.
-func (c *Conn) readError(err error) error {
+// readEnd says what the library's error means.
+func (c *Conn) readEnd(err error) error {
 	if cause := c.cause.Load(); cause != nil {
 		return *cause
 	}
-	if c.body.readErr == nil {
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return dropped(err)
+	case c.body.readErr == nil || !errors.Is(err, c.body.readErr):
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	end, ok := errors.AsType[*CloseError](c.body.readErr)

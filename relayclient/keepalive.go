@@ -17,7 +17,8 @@ const pongTimeout = 10 * time.Second
 // keepAlive pings a silent connection. It is one timer, no goroutine.
 type keepAlive struct {
 	interval time.Duration
-	pinged   time.Time // when the unanswered ping was sent; only the timer's function touches it
+	pinged   bool      // a ping waits for its answer; only the timer's function touches this
+	before   time.Time // the last arrival when it was sent
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -42,18 +43,16 @@ func (c *Conn) checkAlive() {
 	lastIn := c.body.lastArrival()
 	silent := time.Since(lastIn)
 	switch {
-	case !k.pinged.IsZero() && !lastIn.After(k.pinged):
+	case k.pinged && lastIn.Equal(k.before):
 		err := fmt.Errorf("%w: no answer to a ping within %v", ErrUnresponsive, pongTimeout)
 		c.cause.CompareAndSwap(nil, &err)
 		abort(c.raw)
 		_ = c.body.Close() // where abort found no TCP beneath
 	case silent < k.interval:
-		k.pinged = time.Time{}
+		k.pinged = false
 		k.rearm(k.interval - silent)
-	case c.body.ping():
-		k.pinged = time.Now()
-		k.rearm(pongTimeout)
 	default:
+		k.pinged, k.before = c.body.ping(), lastIn
 		k.rearm(pongTimeout)
 	}
 }

@@ -1,0 +1,7 @@
+// Hyco-devrelay is a stand-in of Azure Relay for developing and demonstrating
+// hyco-sidecar without Azure: a relay with one Hybrid Connection Manager like
+// listener for each hybrid connection that has a target.
+//
+// It is not a relay for production: its certificate is made at every start,
+// its keys are printed, and nothing in it is hardened.
+package main

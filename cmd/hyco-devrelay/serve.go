@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+
+	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/relay"
+)
+
+// serve runs the relay and its listeners until ctx ends.
+func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.logLevel}))
+	cert, caPEM, err := relay.NewCertificate(s.hosts...)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.caFile, caPEM, 0o644); err != nil {
+		return fmt.Errorf("-ca-file: %w", err)
+	}
+	ln, err := net.Listen("tcp", s.listen)
+	if err != nil {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		return err
+	}
+	d := &devrelay{
+		settings: s,
+		// The first host, for it is in the certificate and clients resolve it.
+		host:     net.JoinHostPort(s.hosts[0], port),
+		sender:   relay.Rule{Name: "defaultSender", Key: s.sendKey, Send: true},
+		listener: relay.Rule{Name: "defaultListener", Key: s.listenKey, Listen: true},
+		log:      log,
+		roots:    x509.NewCertPool(),
+	}
+	d.roots.AppendCertsFromPEM(caPEM)
+	return d.run(ctx, ln, &relay.Server{Certificate: cert, AcceptTimeout: s.acceptTimeout, Logger: log}, stdout)
+}
+
+// devrelay is a relay about to run.
+type devrelay struct {
+	settings
+	host             string // with the port that was bound
+	sender, listener relay.Rule
+	roots            *x509.CertPool
+	log              *slog.Logger
+}
+
+func (d *devrelay) run(ctx context.Context, ln net.Listener, server *relay.Server, stdout io.Writer) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var wg sync.WaitGroup
+	start := func(serve func() error) {
+		wg.Go(func() {
+			if err := serve(); err != nil {
+				fail(failure{err})
+			}
+		})
+	}
+	for _, e := range d.entities {
+		server.Entities = append(server.Entities, d.hybridConnection(e))
+	}
+	start(func() error { return server.Serve(ctx, ln) })
+
+	online := make(chan struct{}, len(d.entities))
+	awaited := 0
+	for _, e := range d.entities {
+		if e.endpoint == "" {
+			continue
+		}
+		awaited++
+		l := d.listenerFor(e, ln.Addr().String())
+		l.Online = sync.OnceFunc(func() { online <- struct{}{} })
+		start(func() error { return l.Serve(ctx) })
+	}
+	for awaited > 0 && ctx.Err() == nil {
+		select {
+		case <-online:
+			awaited--
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		d.report(stdout)
+	}
+	wg.Wait()
+	if f, ok := context.Cause(ctx).(failure); ok {
+		return f.error
+	}
+	return nil
+}
+
+// failure marks an end that no signal asked for.
+type failure struct{ error }
+
+func (d *devrelay) hybridConnection(e entity) relay.Entity {
+	h := relay.Entity{Path: e.path, Rules: []relay.Rule{d.sender, d.listener}}
+	if e.endpoint != "" {
+		// What App Service and the Hybrid Connection Manager read.
+		metadata, err := json.Marshal([]map[string]string{{"key": "endpoint", "value": e.endpoint}})
+		if err == nil {
+			h.UserMetadata = string(metadata)
+		}
+	}
+	return h
+}
+
+func (d *devrelay) listenerFor(e entity, address string) *listener.Listener {
+	var dialer net.Dialer
+	return &listener.Listener{
+		ConnectionString: relay.ConnectionString(d.host, relay.Entity{Path: e.path}, d.listener),
+		RootCAs:          d.roots,
+		Personality:      d.personality,
+		RelayAddress:     address,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", e.dial)
+		},
+		Logger: d.log.With("listener", e.path),
+	}
+}
+
+// report prints what the sidecar and further listeners need.
+func (d *devrelay) report(stdout io.Writer) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "HYCO_CA_FILE=%s\n", d.caFile)
+	for i, e := range d.entities {
+		if e.endpoint != "" {
+			fmt.Fprintf(&b, "HYCO_CONNECTION_%d_ENDPOINT=%s\n", i, e.endpoint)
+		}
+		h := relay.Entity{Path: e.path}
+		fmt.Fprintf(&b, "HYCO_CONNECTION_%d_CONNECTION_STRING=%s\n", i, relay.ConnectionString(d.host, h, d.sender))
+		fmt.Fprintf(&b, "# listener %s: %s\n", e.path, relay.ConnectionString(d.host, h, d.listener))
+	}
+	b.WriteString("# ready\n")
+	io.WriteString(stdout, b.String())
+}

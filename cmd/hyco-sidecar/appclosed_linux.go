@@ -1,0 +1,94 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// appClosed reports whether the app's socket of a connection has no owner any
+// more. A TCP proxy sees the same end of stream from an app that half-closes and
+// from one that closes; but we share the app's network namespace, where the
+// kernel tells the two apart: a closed socket is an orphan, with inode 0, or
+// gone. The question is one exact match and needs no right (sock_diag(7)).
+func appClosed(app, us netip.AddrPort) (bool, error) {
+	if !app.Addr().Is4() || !us.Addr().IsLoopback() {
+		return false, errors.ErrUnsupported // the app's end is not in this namespace
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return false, fmt.Errorf("sock_diag: %w", err)
+	}
+	defer unix.Close(fd)
+	timeout := unix.NsecToTimeval(int64(time.Second))
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
+		return false, fmt.Errorf("sock_diag: %w", err)
+	}
+	if err := unix.Sendto(fd, diagRequest(app, us), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return false, fmt.Errorf("sock_diag: %w", err)
+	}
+	reply := make([]byte, 1024)
+	n, _, err := unix.Recvfrom(fd, reply, 0)
+	if err != nil {
+		return false, fmt.Errorf("sock_diag: %w", err)
+	}
+	return ownerless(reply[:n])
+}
+
+const (
+	sockDiagByFamily = 20 // linux/sock_diag.h
+	diagRequestSize  = 56 // struct inet_diag_req_v2
+	diagMessageSize  = 72 // struct inet_diag_msg
+	diagStateAt      = 1  // offset of idiag_state in it
+	diagInodeAt      = 68 // offset of idiag_inode
+	stateListen      = 10 // TCP_LISTEN
+	allStates        = 0xffffffff
+)
+
+// diagRequest asks for the socket whose own address is app and whose peer is us.
+func diagRequest(app, us netip.AddrPort) []byte {
+	native, network := binary.NativeEndian, binary.BigEndian
+	b := make([]byte, unix.NLMSG_HDRLEN+diagRequestSize)
+	native.PutUint32(b[0:], uint32(len(b)))
+	native.PutUint16(b[4:], sockDiagByFamily)
+	native.PutUint16(b[6:], unix.NLM_F_REQUEST)
+	req := b[unix.NLMSG_HDRLEN:]
+	req[0], req[1] = unix.AF_INET, unix.IPPROTO_TCP
+	native.PutUint32(req[4:], allStates)
+	id := req[8:] // struct inet_diag_sockid
+	network.PutUint16(id[0:], app.Port())
+	network.PutUint16(id[2:], us.Port())
+	src, dst := app.Addr().As4(), us.Addr().As4()
+	copy(id[4:], src[:])
+	copy(id[20:], dst[:])
+	native.PutUint32(id[40:], ^uint32(0)) // no cookie
+	native.PutUint32(id[44:], ^uint32(0))
+	return b
+}
+
+// ownerless reads the answer.
+func ownerless(reply []byte) (bool, error) {
+	if len(reply) < unix.NLMSG_HDRLEN+4 {
+		return false, errors.New("sock_diag: short answer")
+	}
+	body := reply[unix.NLMSG_HDRLEN:]
+	switch binary.NativeEndian.Uint16(reply[4:]) {
+	case unix.NLMSG_ERROR:
+		errno := unix.Errno(-int32(binary.NativeEndian.Uint32(body)))
+		if errno == unix.ENOENT {
+			return true, nil
+		}
+		return false, fmt.Errorf("sock_diag: %w", errno)
+	case sockDiagByFamily:
+		if len(body) < diagMessageSize {
+			return false, errors.New("sock_diag: short answer")
+		}
+		// Where the connection is gone the kernel may find a listener on its port.
+		return body[diagStateAt] == stateListen || binary.NativeEndian.Uint32(body[diagInodeAt:]) == 0, nil
+	}
+	return false, errors.New("sock_diag: unexpected answer")
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// appClosed cannot be told here; HYCO_LINGER decides.
+func appClosed(_, _ netip.AddrPort) (bool, error) { return false, errors.ErrUnsupported }

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/hashicorp/go-multierror"
+
+	"hyco-sidecar/forwarder"
+)
+
+// sockets are all that the program listens on.
+type sockets struct {
+	packets   []net.PacketConn // DNS over UDP
+	streams   []net.Listener   // DNS over TCP
+	endpoints []forwarder.Listener
+}
+
+func (s *sockets) close() {
+	for _, c := range s.packets {
+		c.Close()
+	}
+	for _, l := range s.streams {
+		l.Close()
+	}
+	for _, l := range s.endpoints {
+		l.Close()
+	}
+}
+
+// bind opens every socket before anything serves, or none: its error reports
+// all that cannot be bound, each with the setting behind it and the remedy.
+func bind(ctx context.Context, dns []netip.AddrPort, endpoints []endpoint) (*sockets, error) {
+	var s sockets
+	var faults *multierror.Error
+	var lc net.ListenConfig
+	for _, addr := range dns {
+		packets, err := lc.ListenPacket(ctx, "udp", addr.String())
+		if err != nil {
+			faults = multierror.Append(faults, bindError("HYCO_DNS_LISTEN", "udp", addr, err))
+		} else {
+			s.packets = append(s.packets, packets)
+		}
+		stream, err := lc.Listen(ctx, "tcp", addr.String())
+		if err != nil {
+			faults = multierror.Append(faults, bindError("HYCO_DNS_LISTEN", "tcp", addr, err))
+		} else {
+			s.streams = append(s.streams, stream)
+		}
+	}
+	for _, e := range endpoints {
+		ln, err := lc.Listen(ctx, "tcp", e.listen.String())
+		if err != nil {
+			faults = multierror.Append(faults, bindError("endpoint "+e.name+" ("+e.Variable+")", "tcp", e.listen, err))
+			continue
+		}
+		s.endpoints = append(s.endpoints, forwarder.Listener{Listener: ln, Target: e.name})
+	}
+	if faults != nil {
+		s.close()
+		faults.ErrorFormat = bindReport
+		return nil, faults
+	}
+	return &s, nil
+}
+
+func bindReport(faults []error) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of the addresses cannot be bound:", len(faults))
+	if len(faults) == 1 {
+		b.Reset()
+		b.WriteString("one address cannot be bound:")
+	}
+	for _, f := range faults {
+		b.WriteString("\n  " + f.Error())
+	}
+	return b.String()
+}
+
+// bindError says who wanted the address, what is wrong, and what helps.
+func bindError(who, network string, addr netip.AddrPort, err error) error {
+	problem, remedy := err.Error(), "choose another address"
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		problem = "this user may not bind ports below " + firstUnprivilegedPort()
+		remedy = "set the sysctl net.ipv4.ip_unprivileged_port_start=0 for the container or pod (Docker does by itself), or add the capability NET_BIND_SERVICE"
+	case errors.Is(err, syscall.EADDRINUSE):
+		problem, remedy = inUse(network, addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		problem = "it is not an address of this machine"
+		remedy = "choose one of 127.0.0.0/8"
+	}
+	return fmt.Errorf("%s: %s %s: %s: %s", who, network, addr, problem, remedy)
+}
+
+// inUse explains an address conflict. A socket on the wildcard address holds its
+// port on every address, ours included, whoever came first.
+func inUse(network string, addr netip.AddrPort) (problem, remedy string) {
+	switch holder, found := holder(network, addr); {
+	case !found:
+		return "the address is in use", "stop whatever holds it, or choose another address or port"
+	case holder.IsUnspecified():
+		return fmt.Sprintf("another process in this network namespace listens on %s, which takes port %d on every address", netip.AddrPortFrom(holder, addr.Port()), addr.Port()),
+			"let that process listen on the pod's or container's own address or on 127.0.0.1, or on another port"
+	default:
+		return "another process in this network namespace has it", "stop that process (a second sidecar?), or choose another address or port"
+	}
+}
+
+// firstUnprivilegedPort is the kernel's word, or its default.
+func firstUnprivilegedPort() string {
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil {
+		return strings.TrimSpace(string(text))
+	}
+	return "1024"
+}

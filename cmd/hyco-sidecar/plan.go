@@ -1,0 +1,64 @@
+package main
+
+import (
+	"iter"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"hyco-sidecar/config"
+	"hyco-sidecar/relayclient"
+)
+
+// endpoint is one place where the app connects, and where that leads.
+type endpoint struct {
+	name   string         // host:port, as the app writes it
+	listen netip.AddrPort // the stand-in address and the same port
+	client *relayclient.Client
+	tokens relayclient.TokenSource
+	config.Connection
+}
+
+// plan derives the endpoints from the settings: one client per namespace, so
+// that TLS sessions are shared, and one credential per endpoint.
+func plan(cfg config.Config, newClient func(namespace string) *relayclient.Client) []endpoint {
+	clients := make(map[string]*relayclient.Client)
+	endpoints := make([]endpoint, 0, len(cfg.Connections))
+	for _, c := range cfg.Connections {
+		client := clients[c.Namespace]
+		if client == nil {
+			client = newClient(c.Namespace)
+			clients[c.Namespace] = client
+		}
+		endpoints = append(endpoints, endpoint{
+			name:       net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
+			listen:     netip.AddrPortFrom(c.Address, c.Port),
+			client:     client,
+			tokens:     tokens(c),
+			Connection: c,
+		})
+	}
+	return endpoints
+}
+
+// tokens is nil for a hybrid connection without client authorization.
+func tokens(c config.Connection) relayclient.TokenSource {
+	switch {
+	case !c.Signature.Empty():
+		return relayclient.NewSharedAccessSignature(c.Signature.Reveal())
+	case !c.Key.Empty():
+		return relayclient.NewSASKey(c.KeyName, c.Key.Reveal())
+	}
+	return nil
+}
+
+// names yields every host with its stand-in address.
+func names(connections []config.Connection) iter.Seq2[string, netip.Addr] {
+	return func(yield func(string, netip.Addr) bool) {
+		for _, c := range connections {
+			if !yield(c.Host, c.Address) {
+				return
+			}
+		}
+	}
+}

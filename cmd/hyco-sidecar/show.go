@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+
+	"hyco-sidecar/config"
+	"hyco-sidecar/relayclient"
+)
+
+// configCommand prints what run would do, without secrets.
+func configCommand(environ []string, hosts bool, stdout, stderr io.Writer) int {
+	cfg, err := config.Load(environ)
+	if err != nil {
+		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
+		return exitInvalid
+	}
+	if hosts {
+		printHosts(stdout, cfg)
+		return exitOK
+	}
+	upstreams, err := chooseUpstreams(cfg, "/etc/resolv.conf", slog.New(slog.DiscardHandler))
+	if err != nil {
+		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
+		return exitInvalid
+	}
+	cfg.DNSUpstreams = upstreams
+	printConfig(stdout, cfg)
+	return exitOK
+}
+
+// printHosts prints a line per name, as /etc/hosts has them.
+func printHosts(w io.Writer, cfg config.Config) {
+	seen := make(map[string]bool)
+	for _, c := range cfg.Connections {
+		if !seen[c.Host] {
+			seen[c.Host] = true
+			fmt.Fprintf(w, "%s\t%s\n", c.Address, c.Host)
+		}
+	}
+}
+
+// printConfig prints the plan and the settings.
+func printConfig(w io.Writer, cfg config.Config) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "ENDPOINT\tADDRESS\tHYBRID CONNECTION\tNAMESPACE\tCREDENTIAL")
+	for _, e := range plan(cfg, func(string) *relayclient.Client { return nil }) {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, e.Entity, e.Namespace, credential(e.Connection))
+	}
+	tw.Flush()
+	fmt.Fprintln(w)
+	none := func(list []string) string {
+		if len(list) == 0 {
+			return "none: other names get SERVFAIL"
+		}
+		return strings.Join(list, ", ")
+	}
+	idle := "off"
+	if cfg.IdleTimeout > 0 {
+		idle = cfg.IdleTimeout.String()
+	}
+	for _, row := range [][2]string{
+		{"resolver", strings.Join(texts(cfg.DNSListen), ", ")},
+		{"other names go to", none(texts(cfg.DNSUpstreams))},
+		{"addresses remembered for", cfg.DNSTTL.String()},
+		{"time to connect", cfg.ConnectTimeout.String()},
+		{"ping after silence of", cfg.KeepAlive.String()},
+		{"linger after one side ended", cfg.Linger.String()},
+		{"idle time-out", idle},
+		{"connections at most", fmt.Sprint(cfg.MaxConnections)},
+		{"time to drain", cfg.DrainTimeout.String()},
+		{"log", strings.ToLower(cfg.LogLevel.String()) + ", " + cfg.LogFormat},
+	} {
+		fmt.Fprintf(tw, "%s\t%s\n", row[0], row[1])
+	}
+	tw.Flush()
+}
+
+// credential names what will be presented, not what it is.
+func credential(c config.Connection) string {
+	switch {
+	case !c.Signature.Empty():
+		return "shared access signature"
+	case !c.Key.Empty():
+		return "key " + c.KeyName
+	}
+	return "none"
+}

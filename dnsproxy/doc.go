@@ -1,0 +1,64 @@
+// Package dnsproxy is the resolver an application in the same network
+// namespace asks: it answers a fixed table of names itself and passes every
+// other question on to the resolvers the application had before.
+//
+// # Own names
+//
+// A name of the [Table] has one IPv4 address and nothing else, for every type
+// and whatever the state of the upstreams:
+//
+//   - A and ANY (RFC 8482) give the address, PTR of the address gives the name;
+//   - any other type gives "no data": NOERROR, no answer and a synthetic SOA
+//     in the authority section, whose minimum is the TTL (RFC 2308 section
+//     2.2). Never NXDOMAIN, which would deny the address as well (section 2.1),
+//     and never the upstream's opinion, which may be another address;
+//   - a class other than IN gives REFUSED.
+//
+// Only the exact name is ours. A name below it, or one with a search domain
+// behind it, is forwarded. The question is echoed as it was written, since
+// clients put randomness into its case.
+//
+// [Canary] answers with the version of the program and an id of this process:
+// it tells a person "this is the resolver you are asking", and it tells the
+// Server whether an upstream leads back to itself.
+//
+// # Refused
+//
+// An opcode other than QUERY gets NOTIMP, a message that cannot be read or
+// does not ask exactly one question FORMERR, a version of EDNS above 0 BADVERS
+// (RFC 6891 section 6.1.3), whatever the name. What is shorter than a header
+// is dropped.
+//
+// # Other names
+//
+// Everything else is passed on and back byte by byte. Only the id is replaced
+// on the way out and restored on the way in, so record types, EDNS options
+// and flags (RFC 6891) need not be known here. Each query has its own
+// connected socket, and with it a random port, and a random id (RFC 5452); a
+// datagram with another id or another question is ignored, and the wait goes
+// on.
+//
+// Upstreams are asked in the order given, those that were silent within the
+// last ten seconds last. Silence, a network error, SERVFAIL and REFUSED lead
+// to the next one; a single upstream that is silent is asked twice, from two
+// ports. If nobody gives anything better the first SERVFAIL or REFUSED is
+// handed on, and if nobody answers at all the client gets SERVFAIL: a resolver
+// out of reach does not prove that a name does not exist. The whole takes
+// 4.5 s at most, for common stub resolvers give up after 5 s.
+//
+// # Invariants
+//
+//   - A response is never answered (RFC 1035 section 4.1.1, QR), so two
+//     servers cannot keep each other busy.
+//   - An own name never reaches an upstream, whatever type or class is asked.
+//   - Over UDP a reply has at most the size the client announced (512 bytes
+//     without EDNS); one that is larger is cut to header, question and OPT,
+//     with TC set (RFC 2181 section 9), and never loses part of a record set.
+//     A client on TCP gets it whole.
+//   - A forwarded query never delays an own name: readers answer these
+//     themselves, and all waiting is done in other goroutines, of which
+//     [Server.MaxInFlight] bounds the number.
+//
+// Not done here: caching, DNSSEC validation, DNS over TLS or HTTPS, and zone
+// transfers, which need more than one message for an answer.
+package dnsproxy

@@ -1,0 +1,152 @@
+package dnsproxy
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	headerLen = 12  // RFC 1035 section 4.1.1
+	minUDP    = 512 // RFC 1035 section 4.2.1: what a client without EDNS takes
+
+	flagQR = 1 << 7 // in the header's third byte
+	flagTC = 1 << 1
+)
+
+// A query is a client's message, read as far as is needed to answer it or to
+// pass it on.
+type query struct {
+	raw      []byte // the whole message
+	question []byte // of raw: name, type and class; nil if it could not be read
+
+	name   string // fully qualified, in the client's case
+	qtype  uint16
+	qclass uint16
+
+	edns bool
+	size int // what the client takes over UDP, at least minUDP
+	do   bool
+
+	fault int // the rcode with which to refuse it, or 0
+}
+
+// parseQuery reads a client's message. It returns nil for one that must not
+// be answered at all: too short to have an id, or itself a response.
+func parseQuery(raw []byte) *query {
+	if len(raw) < headerLen || raw[2]&flagQR != 0 {
+		return nil
+	}
+	q := &query{raw: raw, size: minUDP}
+	switch {
+	case raw[2]>>3&0xF != dns.OpcodeQuery:
+		q.fault = dns.RcodeNotImplemented
+	case binary.BigEndian.Uint16(raw[4:]) != 1:
+		q.fault = dns.RcodeFormatError
+	default:
+		q.fault = q.parseBody()
+	}
+	return q
+}
+
+// parseBody reads the question and looks for an OPT record (RFC 6891 section
+// 6.1.1: at most one, owned by the root). The other records are stepped over:
+// whatever is in them is between the client and the upstream.
+func (q *query) parseBody() (fault int) {
+	end, ok := questionEnd(q.raw)
+	if !ok {
+		return dns.RcodeFormatError
+	}
+	name, _, err := dns.UnpackDomainName(q.raw, headerLen)
+	if err != nil {
+		return dns.RcodeFormatError
+	}
+	q.name = name
+	q.question = q.raw[headerLen:end]
+	q.qtype = binary.BigEndian.Uint16(q.raw[end-4:])
+	q.qclass = binary.BigEndian.Uint16(q.raw[end-2:])
+
+	opt, count, ok := findOPT(q.raw, end)
+	if !ok || count > 1 {
+		return dns.RcodeFormatError
+	}
+	if count == 0 {
+		return dns.RcodeSuccess
+	}
+	q.edns = true
+	q.size = max(minUDP, int(binary.BigEndian.Uint16(opt[3:])))
+	q.do = opt[7]&0x80 != 0
+	if version := opt[6]; version != 0 {
+		return dns.RcodeBadVers
+	}
+	return dns.RcodeSuccess
+}
+
+// id returns the id the client gave the query.
+func (q *query) id() uint16 { return binary.BigEndian.Uint16(q.raw) }
+
+// clone returns a copy that shares no memory with the message q was read from.
+func (q *query) clone() *query {
+	c := *q
+	c.raw = slices.Clone(q.raw)
+	c.question = c.raw[headerLen : headerLen+len(q.question)]
+	return &c
+}
+
+// questionEnd returns where the question of a message with one question ends.
+// Its name must be written out: there is nothing before it to point to.
+func questionEnd(msg []byte) (end int, ok bool) {
+	end, pointer, ok := skipName(msg, headerLen)
+	if !ok || pointer || end+4 > len(msg) || end-headerLen > 255 {
+		return 0, false
+	}
+	return end + 4, true
+}
+
+// findOPT steps over the records of msg from off on, and returns the last OPT
+// record and how many there are; ok is false if the records do not fit into
+// the message or an OPT is not owned by the root.
+func findOPT(msg []byte, off int) (opt []byte, count int, ok bool) {
+	records := 0
+	for section := 6; section < headerLen; section += 2 {
+		records += int(binary.BigEndian.Uint16(msg[section:]))
+	}
+	for range records {
+		start := off
+		end, _, ok := skipName(msg, off)
+		if !ok || end+10 > len(msg) {
+			return nil, 0, false
+		}
+		off = end + 10 + int(binary.BigEndian.Uint16(msg[end+8:]))
+		if off > len(msg) {
+			return nil, 0, false
+		}
+		if binary.BigEndian.Uint16(msg[end:]) == dns.TypeOPT {
+			if msg[start] != 0 {
+				return nil, 0, false
+			}
+			opt = msg[start:off]
+			count++
+		}
+	}
+	return opt, count, true
+}
+
+// skipName returns where the name at off ends, without following a
+// compression pointer (RFC 1035 section 4.1.4).
+func skipName(msg []byte, off int) (end int, pointer, ok bool) {
+	for off < len(msg) {
+		switch c := int(msg[off]); {
+		case c == 0:
+			return off + 1, false, true
+		case c < 64:
+			off += 1 + c
+		case c >= 0xC0:
+			return off + 2, true, off+2 <= len(msg)
+		default: // 0x40 and 0x80 are reserved
+			return 0, false, false
+		}
+	}
+	return 0, false, false
+}

@@ -1,0 +1,87 @@
+package dnsproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// maxTCPConns bounds the client connections open at once. Above it none is
+	// accepted; they wait in the kernel's queue, no longer than tcpIdle, for
+	// that is when a silent one makes room.
+	maxTCPConns = 256
+
+	// tcpIdle is how long a client may take to send its next message whole, and
+	// to take a reply. RFC 7766 section 6.2.3 asks for seconds. It is longer
+	// than budget, so no connection ends before its queries are answered.
+	tcpIdle = 10 * time.Second
+)
+
+// serveListener serves the connections of one listener until that fails or
+// ctx ends; the goroutines are those of wg.
+func (p *proxy) serveListener(ctx context.Context, wg *sync.WaitGroup, ln net.Listener) error {
+	for {
+		select {
+		case p.tcpConns <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		conn, err := p.accept(ctx, ln)
+		if err != nil {
+			return fmt.Errorf("dnsproxy: accepting on %v: %w", ln.Addr(), err)
+		}
+		wg.Go(func() {
+			defer func() { <-p.tcpConns }()
+			p.serveConn(ctx, conn)
+		})
+	}
+}
+
+// accept waits for the next connection. It tries again, ever more slowly,
+// while the process is short of descriptors or memory.
+func (p *proxy) accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
+	for delay := 5 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		conn, err := ln.Accept()
+		if err == nil || ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return conn, err
+		}
+		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS connection was not accepted",
+			slog.Any("error", err), slog.Duration("retry_in", delay))
+		if !sleep(ctx, delay) {
+			return nil, err
+		}
+	}
+}
+
+// serveConn answers the queries of one connection, each as soon as it can be
+// (RFC 7766 section 6.2.1.1). When the client has no more to ask it still gets
+// the replies that are due.
+func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	var writing sync.Mutex
+	send := func(reply []byte) {
+		writing.Lock()
+		defer writing.Unlock()
+		conn.SetWriteDeadline(time.Now().Add(tcpIdle))
+		if err := writeMessage(conn, reply); err != nil {
+			conn.Close() // a message cut short leaves nothing to go on with
+		}
+	}
+	for {
+		conn.SetReadDeadline(time.Now().Add(tcpIdle))
+		raw, err := readMessage(conn, 0)
+		if err != nil {
+			return
+		}
+		p.serveQuery(ctx, &wg, "tcp", raw, send)
+	}
+}

@@ -1,0 +1,78 @@
+package dnsproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// receiveBuffer is asked of the kernel for each UDP socket, for the burst of
+// queries with which an application starts. Linux gives no more than
+// net.core.rmem_max, 208 KiB unless set otherwise.
+const receiveBuffer = 1 << 20
+
+// A packetReader reads one datagram and returns how to answer it.
+type packetReader func(buf []byte) (n int, reply func([]byte) error, err error)
+
+// udpReaders returns how many goroutines share a socket: while one makes an
+// own answer, another one reads.
+func udpReaders() int { return min(runtime.GOMAXPROCS(0), 4) }
+
+// readPackets answers the datagrams of one socket until that is closed or ctx
+// ends; the goroutines are those of wg.
+func (p *proxy) readPackets(ctx context.Context, wg *sync.WaitGroup, pc net.PacketConn, read packetReader) error {
+	buf := make([]byte, 1<<16)
+	for {
+		n, reply, err := read(buf)
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("dnsproxy: reading from %v: %w", pc.LocalAddr(), err)
+		}
+		if err != nil {
+			// What is left passes: the kernel is short of memory, or reports
+			// what became of an earlier reply.
+			p.log.LogAttrs(ctx, slog.LevelDebug, "DNS socket failed to read", slog.Any("error", err))
+			sleep(ctx, 10*time.Millisecond)
+			continue
+		}
+		p.serveQuery(ctx, wg, "udp", buf[:n], func(msg []byte) {
+			if err := reply(msg); err != nil && ctx.Err() == nil {
+				p.log.LogAttrs(ctx, slog.LevelDebug, "DNS reply was not sent", slog.Any("error", err))
+			}
+		})
+	}
+}
+
+// readerOf returns the reader for a socket, after asking for a large buffer; a
+// refusal only means that more of a burst is lost. On a socket that is bound to
+// a wildcard address the kernel would choose the source of a reply by the route
+// back, and a client that asked another of our addresses would not take it.
+func readerOf(pc net.PacketConn) packetReader {
+	if b, ok := pc.(interface{ SetReadBuffer(int) error }); ok {
+		b.SetReadBuffer(receiveBuffer)
+	}
+	if conn, ok := pc.(*net.UDPConn); ok {
+		if addr, ok := conn.LocalAddr().(*net.UDPAddr); ok && addr.IP.IsUnspecified() && reportDestination(conn) {
+			return func(buf []byte) (int, func([]byte) error, error) {
+				n, session, err := dns.ReadFromSessionUDP(conn, buf)
+				return n, func(msg []byte) error {
+					_, err := dns.WriteToSessionUDP(conn, msg, session)
+					return err
+				}, err
+			}
+		}
+	}
+	return func(buf []byte) (int, func([]byte) error, error) {
+		n, from, err := pc.ReadFrom(buf)
+		return n, func(msg []byte) error {
+			_, err := pc.WriteTo(msg, from)
+			return err
+		}, err
+	}
+}

@@ -1,0 +1,309 @@
+package dnsproxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A network is in memory: what is sent to an address comes to its
+// function, which returns what comes back; nil is silence.
+type network struct {
+	mu    sync.Mutex
+	hosts map[string]func(query []byte) []byte
+	asked []string
+}
+
+func (n *network) dial(_ context.Context, _, address string) (net.Conn, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked = append(n.asked, address)
+	answer, ok := n.hosts[address]
+	if !ok {
+		return nil, errors.New("no route to host")
+	}
+	near, far := net.Pipe()
+	go func() {
+		defer far.Close()
+		buf := make([]byte, 1<<16)
+		for {
+			size, err := far.Read(buf)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			reply := answer(buf[:size])
+			n.mu.Unlock()
+			if reply != nil {
+				far.Write(reply)
+			}
+		}
+	}()
+	return near, nil
+}
+
+// log returns who has been asked since the last call.
+func (n *network) log() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer func() { n.asked = nil }()
+	return strings.Join(n.asked, " ")
+}
+
+func dead([]byte) []byte { return nil }
+
+func alive(query []byte) []byte {
+	reply := slices.Clone(query)
+	reply[2] |= flagQR
+	return reply
+}
+
+func testPool(n *network, addrs ...string) *pool {
+	s := &Server{dial: n.dial}
+	for _, a := range addrs {
+		s.Upstreams = append(s.Upstreams, netip.MustParseAddrPort(a))
+	}
+	return &s.proxy().pool
+}
+
+func testQuery(t testing.TB) *query {
+	t.Helper()
+	m := new(dns.Msg).SetQuestion("www.contoso.com.", dns.TypeA)
+	raw, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parseQuery(raw)
+}
+
+const (
+	first  = "192.0.2.1:53"
+	second = "192.0.2.2:53"
+	third  = "192.0.2.3:53"
+)
+
+func TestTheTimeForOneQueryIsBounded(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		dead  []string
+		asked string
+		want  time.Duration
+	}{
+		{"one", []string{first}, first + " " + first, 4 * time.Second},
+		{"two", []string{first, second}, first + " " + second, 4 * time.Second},
+		{"three share", []string{first, second, third}, first + " " + second + " " + third, budget},
+		{"none", nil, "", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &network{hosts: map[string]func([]byte) []byte{first: dead, second: dead, third: dead}}
+				p := testPool(n, test.dead...)
+				start := time.Now()
+				_, err := p.forward(t.Context(), testQuery(t), "udp")
+				if err == nil {
+					t.Error("got an answer")
+				}
+				if took := time.Since(start); took != test.want {
+					t.Errorf("took %v, want %v", took, test.want)
+				}
+				if got := n.log(); got != test.asked {
+					t.Errorf("asked %s, want %s", got, test.asked)
+				}
+			})
+		})
+	}
+}
+
+func TestASilentUpstreamIsAskedLastForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{hosts: map[string]func([]byte) []byte{first: dead, second: alive}}
+		p := testPool(n, first, second)
+		ask := func(wantAsked string, wantTook time.Duration) {
+			t.Helper()
+			start := time.Now()
+			if _, err := p.forward(t.Context(), testQuery(t), "udp"); err != nil {
+				t.Error(err)
+			}
+			if got, took := n.log(), time.Since(start); got != wantAsked || took != wantTook {
+				t.Errorf("asked %s in %v, want %s in %v", got, took, wantAsked, wantTook)
+			}
+		}
+		ask(first+" "+second, 2*time.Second)
+		ask(second, 0)
+		time.Sleep(silence - time.Nanosecond)
+		ask(second, 0)
+		n.hosts[first] = alive
+		time.Sleep(time.Nanosecond)
+		ask(first, 0)
+	})
+}
+
+func TestALostDatagramIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := false
+		n := &network{hosts: map[string]func([]byte) []byte{first: func(query []byte) []byte {
+			if !lost {
+				lost = true
+				return nil
+			}
+			return alive(query)
+		}}}
+		start := time.Now()
+		if _, err := testPool(n, first).forward(t.Context(), testQuery(t), "udp"); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestStraysDoNotProlongTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{hosts: map[string]func([]byte) []byte{first: func(query []byte) []byte { return query }}}
+		start := time.Now()
+		if _, err := testPool(n, first).forward(t.Context(), testQuery(t), "udp"); err == nil {
+			t.Error("a query was taken for a reply")
+		}
+		if took := time.Since(start); took != 4*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestStoppingIsNotHeldAgainstTheUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{hosts: map[string]func([]byte) []byte{first: dead}}
+		p := testPool(n, first)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		start := time.Now()
+		if _, err := p.forward(ctx, testQuery(t), "udp"); err == nil {
+			t.Error("got an answer")
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+		if p.upstreams[0].silentUntil.Load() != 0 {
+			t.Error("the upstream counts as silent")
+		}
+	})
+}
+
+func TestTheCanaryIsAskedUntilTheUpstreamAnswers(t *testing.T) {
+	failing := func(query []byte) []byte { return parseQuery(query).serverFailure(0, "") }
+	for _, test := range []struct {
+		name   string
+		before func([]byte) []byte
+		want   int
+	}{
+		{"silent", dead, 3},     // at 0 s, 4 s, 10 s
+		{"failing", failing, 4}, // at 0 s, 2 s, 6 s, 14 s
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &network{hosts: map[string]func([]byte) []byte{first: test.before}}
+				s := &Server{dial: n.dial, Upstreams: []netip.AddrPort{netip.MustParseAddrPort(first)}}
+				p := s.proxy()
+				time.AfterFunc(7*time.Second, func() {
+					n.mu.Lock()
+					defer n.mu.Unlock()
+					n.hosts[first] = func(query []byte) []byte { // a loop that comes up late
+						reply, _, _ := p.own.answer(query)
+						return reply
+					}
+				})
+				p.checkLoop(t.Context(), p.pool.upstreams[0])
+				if !p.pool.upstreams[0].loops.Load() {
+					t.Error("the loop was not seen")
+				}
+				if got := len(strings.Fields(n.log())); got != test.want {
+					t.Errorf("asked %d times, want %d", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A pipeListener accepts connections of net.Pipe.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan bool
+	once   sync.Once
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestIdleAndSlowClientsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan bool)}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- new(Server).Serve(ctx, nil, []net.Listener{ln}) }()
+		start := time.Now()
+		for i := range maxTCPConns {
+			near, far := net.Pipe()
+			ln.conns <- far
+			go func() {
+				if i%2 == 0 { // half a message, and then nothing
+					near.Write([]byte{0, 99, 1})
+				}
+				if n, err := near.Read(make([]byte, 1)); n != 0 || err == nil {
+					t.Errorf("got %d bytes, %v", n, err)
+				}
+			}()
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the first %d waited %v", maxTCPConns, took)
+		}
+		_, far := net.Pipe()
+		ln.conns <- far // waits until there is room
+		if took := time.Since(start); took != tcpIdle {
+			t.Errorf("one more waited %v, want %v", took, tcpIdle)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestClientThatDoesNotReadIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan bool)}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- new(Server).Serve(ctx, nil, []net.Listener{ln}) }()
+		near, far := net.Pipe()
+		ln.conns <- far
+		start := time.Now()
+		var err error
+		for err == nil {
+			err = writeMessage(near, packed(t, Canary+".", dns.TypeTXT, nil))
+		}
+		if took := time.Since(start); took != tcpIdle {
+			t.Errorf("dropped after %v, want %v", took, tcpIdle)
+		}
+		cancel()
+		<-done
+	})
+}

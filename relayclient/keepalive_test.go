@@ -1,0 +1,202 @@
+package relayclient_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"hyco-sidecar/relayclient"
+	"hyco-sidecar/test/memnet"
+)
+
+// upgraded returns a Conn and the relay's end of its connection, in memory.
+func upgraded(t *testing.T) (*relayclient.Conn, *memnet.Conn) {
+	t.Helper()
+	near, far := memnet.Pipe()
+	conn, err := relayclient.Upgraded(near, 30*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, far
+}
+
+// frames reads what arrives at the relay until the connection ends.
+func frames(far *memnet.Conn) <-chan ws.Frame {
+	ch := make(chan ws.Frame)
+	go func() {
+		defer close(ch)
+		for {
+			f, err := ws.ReadFrame(far)
+			if err != nil {
+				return
+			}
+			ch <- ws.UnmaskFrame(f)
+		}
+	}()
+	return ch
+}
+
+func TestSilenceIsPingedAndAnAnswerIsEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		read := make(chan error, 1)
+		go func() { _, err := io.ReadAll(conn); read <- err }()
+		began := time.Now()
+		arrived := frames(far)
+		for n := range 120 { // an hour
+			if f := <-arrived; f.Header.OpCode != ws.OpPing {
+				t.Fatalf("got %v, want a ping", f.Header)
+			}
+			if got, want := time.Since(began), time.Duration(n+1)*30*time.Second; got != want {
+				t.Fatalf("ping %d after %v, want %v", n, got, want)
+			}
+			far.Write(frame(ws.OpPong, true, ""))
+		}
+		conn.Close()
+		if err := <-read; !errors.Is(err, relayclient.ErrDropped) {
+			t.Errorf("read: got %v, want a drop", err)
+		}
+		for range arrived {
+		}
+		far.Close()
+	})
+}
+
+func TestUnansweredPingEndsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		began := time.Now()
+		arrived := frames(far)
+		go func() { <-arrived }()
+		_, err := conn.Read(make([]byte, 1))
+		if !errors.Is(err, relayclient.ErrUnresponsive) {
+			t.Errorf("read: got %v, want %v", err, relayclient.ErrUnresponsive)
+		}
+		if took := time.Since(began); took != 40*time.Second {
+			t.Errorf("ended after %v, want 40s", took)
+		}
+		if _, err := conn.Write([]byte("x")); !errors.Is(err, relayclient.ErrUnresponsive) {
+			t.Errorf("write: got %v, want %v", err, relayclient.ErrUnresponsive)
+		}
+		conn.Close()
+		far.Close()
+	})
+}
+
+func TestDataKeepsPingsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		go io.Copy(io.Discard, conn)
+		go func() {
+			for f := range frames(far) {
+				t.Errorf("sent %v", f.Header)
+			}
+		}()
+		for range 20 {
+			time.Sleep(29 * time.Second)
+			far.Write(frame(ws.OpBinary, true, "x"))
+		}
+		synctest.Wait()
+		conn.Close()
+		far.Close()
+	})
+}
+
+func TestNoPingFollowsOurClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			time.Sleep(10 * time.Minute)
+			far.Write(frame(ws.OpBinary, true, "late"))
+			far.Write(closeFrame(1000, ""))
+		}()
+		got, err := io.ReadAll(conn)
+		if err != nil || string(got) != "late" {
+			t.Errorf("read: got %q, %v; want %q", got, err, "late")
+		}
+		conn.Close()
+		rest, _ := io.ReadAll(far)
+		if n := bytes.Count(rest, []byte{0x89}); n != 0 {
+			t.Errorf("pings were sent after our Close: %x", rest)
+		}
+		far.Close()
+	})
+}
+
+func TestBackPressureIsNotDeath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		received := make(chan string, 1)
+		go func() {
+			got, _ := io.ReadAll(conn)
+			received <- string(got)
+		}()
+		sent := make(chan error, 1)
+		go func() {
+			_, err := conn.Write([]byte(strings.Repeat("u", 1<<20)))
+			sent <- err
+			conn.CloseWrite()
+		}()
+		// The relay does not read for a quarter of an hour, and pings meanwhile:
+		// neither the pings' answers nor our own pings get through.
+		for range 3 {
+			time.Sleep(5 * time.Minute)
+			far.Write(frame(ws.OpPing, true, "hello?"))
+			far.Write(frame(ws.OpBinary, true, "down"))
+		}
+		var up, pongs int
+		for f := range frames(far) {
+			switch f.Header.OpCode {
+			case ws.OpBinary:
+				up += len(f.Payload)
+			case ws.OpPong:
+				pongs++
+			case ws.OpClose:
+				far.Write(closeFrame(1000, ""))
+				far.CloseWrite()
+			}
+			if f.Header.OpCode == ws.OpClose {
+				break
+			}
+		}
+		if err := <-sent; err != nil || up != 1<<20 {
+			t.Errorf("upload: %d bytes arrived, error %v; want %d", up, err, 1<<20)
+		}
+		if got := <-received; got != "downdowndown" {
+			t.Errorf("download meanwhile: got %q", got)
+		}
+		if pongs == 0 {
+			t.Error("the pings were never answered")
+		}
+		conn.Close()
+		far.Close()
+		synctest.Wait()
+	})
+}
+
+func TestCloseWithoutCloseWriteBreaksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		if _, err := conn.Write([]byte("half a")); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		got, err := io.ReadAll(far)
+		if err == nil {
+			t.Errorf("the relay saw an ordinary end after %x, want a reset", got)
+		}
+		if bytes.Contains(got, []byte{0x88}) {
+			t.Errorf("a Close frame was sent: %x", got)
+		}
+		far.Close()
+	})
+}
