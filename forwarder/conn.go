@@ -35,6 +35,7 @@ func newConn(s *Server, app net.Conn, target string) *conn {
 func (c *conn) serve(ctx context.Context) {
 	s := &c.summary
 	c.Hooks.accepted(s.Target)
+	dieByReset(c.app)
 	c.logger().LogAttrs(ctx, slog.LevelDebug, "connection accepted",
 		slog.String("endpoint", s.Target), slog.String("id", s.ID), slog.String("client", c.app.RemoteAddr().String()))
 
@@ -120,10 +121,28 @@ func (c *conn) log(ctx context.Context) {
 	c.logger().LogAttrs(ctx, level, "connection closed", attrs...)
 }
 
+// lingering is a *net.TCPConn, where what Close does can be chosen.
+type lingering interface{ SetLinger(sec int) error }
+
+// dieByReset makes every close of conn a reset until orderly is called: should
+// this process be killed, the kernel must not tell the app that its stream is
+// complete.
+func dieByReset(conn net.Conn) {
+	if c, ok := conn.(lingering); ok {
+		_ = c.SetLinger(0) // fails only where the connection has ended already
+	}
+}
+
 // reset closes conn so that its peer sees a reset, not an end of stream.
 func reset(conn net.Conn) {
-	if c, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-		_ = c.SetLinger(0) // fails only where the connection has ended already
+	dieByReset(conn)
+	conn.Close()
+}
+
+// closeOrderly closes conn as an end of stream, sending what it still holds.
+func closeOrderly(conn net.Conn) {
+	if c, ok := conn.(lingering); ok {
+		_ = c.SetLinger(-1)
 	}
 	conn.Close()
 }

@@ -196,7 +196,7 @@ func (p *pipe) end(cause Cause, err error) {
 	p.remote.Close()
 	if cause == Closed || cause == RemoteClosed || cause == Lingered && p.remoteEnded {
 		// The app has its end of stream; what it still sends meets a reset by itself.
-		p.app.Close()
+		closeOrderly(p.app)
 	} else {
 		reset(p.app)
 	}
