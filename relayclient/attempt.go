@@ -147,7 +147,10 @@ func (u *upgrade) pinged(_ context.Context, payload []byte) bool {
 // names the time-out where it was one.
 func concise(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
+			return cause
+		}
+		return ErrAttemptTimeout // the caller's time was shorter than an attempt's
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err

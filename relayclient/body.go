@@ -45,7 +45,7 @@ type body struct {
 	scan    scanner
 	readErr error // ends reading: *CloseError (any code), ErrDropped or ErrProtocol
 	born    time.Time
-	lastIn  atomic.Int64 // when the last byte arrived, in nanoseconds after born
+	waiting atomic.Int64 // since when a read waits for bytes, one more than the nanoseconds after born; 0 while none does
 
 	// Write side.
 	turn      chan struct{}          // holds one token while a frame is being written; back-pressure may make that long
@@ -66,10 +66,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.readErr != nil {
 		return 0, b.readErr
 	}
+	b.waiting.Store(int64(time.Since(b.born)) + 1)
 	n, err := b.rwc.Read(p)
-	if n > 0 {
-		b.lastIn.Store(int64(time.Since(b.born)))
-	}
+	b.waiting.Store(0)
 	follow, scanErr := b.scan.next(p[:n])
 	switch {
 	case scanErr != nil:
@@ -122,9 +121,13 @@ func (b *body) readClose(head []byte) error {
 	return &CloseError{Code: code, Reason: sanitize(string(buf[4 : 2+length]))}
 }
 
-// lastArrival is when the last byte arrived, or when the connection began. It
-// follows the monotonic clock, so a clock that is set does no harm.
-func (b *body) lastArrival() time.Time { return b.born.Add(time.Duration(b.lastIn.Load())) }
+// waitingSince is when the read in progress began to wait; ok is false while
+// nobody reads. It follows the monotonic clock, so a clock that is set does no
+// harm.
+func (b *body) waitingSince() (since time.Time, ok bool) {
+	ns := b.waiting.Load()
+	return b.born.Add(time.Duration(ns - 1)), ns != 0
+}
 
 // Write swallows what the library writes: its answer to a ping (see answerPing)
 // and the Close frame with which it would pass a broken stream off as complete.

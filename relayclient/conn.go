@@ -162,18 +162,21 @@ func (c *Conn) Close() error {
 // abort resets the TCP connection beneath conn. Closing TLS politely would wait
 // up to five seconds to write its alert behind unsent data.
 func abort(conn net.Conn) {
+	if tcp, ok := beneath(conn).(interface{ SetLinger(sec int) error }); ok {
+		// Errors mean that the connection has ended already.
+		_ = tcp.SetLinger(0)
+		_ = beneath(conn).Close()
+	}
+}
+
+// beneath takes TLS, twice with an HTTPS proxy, off conn.
+func beneath(conn net.Conn) net.Conn {
 	for {
-		switch c := conn.(type) {
-		case interface{ SetLinger(sec int) error }:
-			// Both errors mean that the connection has ended already.
-			_ = c.SetLinger(0)
-			_ = conn.Close()
-			return
-		case interface{ NetConn() net.Conn }:
-			conn = c.NetConn()
-		default:
-			return
+		c, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return conn
 		}
+		conn = c.NetConn()
 	}
 }
 

@@ -63,10 +63,11 @@ type DialError struct {
 // Error describes the failure in one line and never contains a token.
 func (e *DialError) Error() string {
 	var b strings.Builder
+	b.WriteString("relayclient: ")
 	if e.Status == 0 {
-		fmt.Fprintf(&b, "relayclient: %s stage: ", e.Stage)
+		fmt.Fprintf(&b, "%s stage: ", e.Stage)
 	}
-	b.WriteString(sanitize(e.Err.Error()))
+	b.WriteString(strings.TrimPrefix(sanitize(e.Err.Error()), "relayclient: "))
 	fmt.Fprintf(&b, " (hybrid connection %q", e.Entity)
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ", %d %s", e.Status, e.Phrase)
@@ -125,6 +126,10 @@ func (e *DialError) Next() string {
 		return "check HTTPS_PROXY and NO_PROXY"
 	case StageConnect:
 		return "allow TCP to " + e.Host
+	case StageUpgrade:
+		if errors.Is(e.Err, ErrAttemptTimeout) {
+			return "restart the Hybrid Connection Manager: the relay holds its answer back until a listener takes the connection"
+		}
 	case StageTLS:
 		return "check that nothing on the way to " + e.Host + " intercepts TLS"
 	}

@@ -54,7 +54,7 @@ func (w *wire) sent(t testing.TB) []ws.Frame {
 	w.mu.Unlock()
 	var frames []ws.Frame
 	for r.Len() > 0 {
-		f, err := ws.ReadFrame(r)
+		f, err := readFrame(r)
 		if err != nil {
 			t.Fatalf("what was sent is not frames: %v", err)
 		}
@@ -64,6 +64,16 @@ func (w *wire) sent(t testing.TB) []ws.Frame {
 		frames = append(frames, ws.UnmaskFrame(f))
 	}
 	return frames
+}
+
+func readFrame(r io.Reader) (ws.Frame, error) {
+	h, err := ws.ReadHeader(r)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
 }
 
 func open(t testing.TB, in io.Reader) (*relayclient.Conn, *wire) {

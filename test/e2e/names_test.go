@@ -1,0 +1,64 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// namesResolve asks the sidecar as resolvers do: dig for the message, getent
+// for what the C library makes of it.
+func namesResolve(t *testing.T, w *world, settings []string) {
+	needs(t, "dig", "getent", "curl")
+	dig := func(args ...string) string {
+		return w.mustRun(t, w.app, command{}, append([]string{"dig", "+tries=1", "+time=5"}, args...)...)
+	}
+	address := w.standIn(t, settings, "orders.corp.example")
+
+	for _, transport := range []string{"+notcp", "+tcp"} {
+		if got := dig(transport, "+short", "orders.corp.example"); got != address+"\n" {
+			t.Errorf("dig %s: got %q, want %q", transport, got, address)
+		}
+	}
+	if got := dig("+short", "-x", address); got != "orders.corp.example.\n" {
+		t.Errorf("dig -x %s: got %q", address, got)
+	}
+	for _, qtype := range []string{"AAAA", "HTTPS", "TXT"} {
+		got := dig("orders.corp.example", qtype)
+		if !strings.Contains(got, "status: NOERROR") || !strings.Contains(got, "ANSWER: 0") {
+			t.Errorf("dig %s: want NOERROR without an answer, got\n%s", qtype, got)
+		}
+	}
+	if got := w.mustRun(t, w.app, command{}, "getent", "hosts", "ORDERS.corp.example"); !strings.HasPrefix(got, address+" ") {
+		t.Errorf("getent: got %q, want %s", got, address)
+	}
+
+	// Names that are not ours are the upstream's to answer.
+	if got := dig("+short", "www.example"); got != "192.0.2.80\n" {
+		t.Errorf("dig www.example: got %q", got)
+	}
+	if got := dig("+tcp", "+short", "www.example"); got != "192.0.2.80\n" {
+		t.Errorf("dig +tcp www.example: got %q", got)
+	}
+	if got := w.mustRun(t, w.app, command{}, "getent", "hosts", "www.example"); !strings.HasPrefix(got, "192.0.2.80 ") {
+		t.Errorf("getent www.example: got %q", got)
+	}
+	if got := dig("nobody.corp.example"); !strings.Contains(got, "status: NXDOMAIN") {
+		t.Errorf("dig nobody.corp.example: want NXDOMAIN, got\n%s", got)
+	}
+
+	r := w.run(t, w.app, command{}, "curl", "-6", "-sS", "http://orders.corp.example:8080/")
+	if r.code == 0 || r.took > 2*time.Second {
+		t.Errorf("curl -6: exit code %d after %v, want a failure within 2s", r.code, r.took)
+	}
+
+	noise := w.role(t, w.app, "noise", "127.0.0.1:53")
+	if code := noise.wait(t, patience); code != 0 {
+		t.Errorf("noise: exit code %d: %s", code, noise.stderr.String())
+	}
+	for _, transport := range []string{"+notcp", "+tcp"} {
+		if got := dig(transport, "+short", "orders.corp.example"); got != address+"\n" {
+			t.Errorf("after random bytes, dig %s: got %q, want %q", transport, got, address)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package e2e_test
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// playClient is an app that does what it is told on stdin, a line a step, and
+// answers each with one line: what it saw, in the terms an app sees it in.
+//
+//	dial HOST:PORT     ok
+//	write TEXT         ok; a line break is added
+//	send SIZE          sent SIZE SHA-256, of pattern(0)
+//	line               the next line received
+//	read SIZE          read SIZE SHA-256
+//	readall            EOF SIZE SHA-256
+//	closewrite         ok
+//	close, reset       ok
+//
+// What fails is answered by the name of the error and the bytes it had.
+func playClient(in io.Reader, out io.Writer) error {
+	var conn *net.TCPConn
+	var buffered *bufio.Reader
+	steps := bufio.NewScanner(in)
+	for steps.Scan() {
+		verb, arg, _ := strings.Cut(steps.Text(), " ")
+		size, _ := strconv.ParseInt(arg, 10, 64) // for the verbs that have one
+		var n int64
+		var err error
+		hash := sha256.New()
+		saw := "ok"
+		switch verb {
+		case "dial":
+			var c net.Conn
+			if c, err = net.Dial("tcp", arg); err == nil {
+				conn = c.(*net.TCPConn)
+				buffered = bufio.NewReader(conn)
+			}
+		case "write":
+			_, err = io.WriteString(conn, arg+"\n")
+		case "send":
+			n, err = io.CopyN(conn, io.TeeReader(pattern(0), hash), size)
+			saw = fmt.Sprintf("sent %d %x", n, hash.Sum(nil))
+		case "line":
+			saw, err = buffered.ReadString('\n')
+			saw = strings.TrimSpace(saw)
+		case "read":
+			n, err = io.CopyN(hash, buffered, size)
+			saw = fmt.Sprintf("read %d %x", n, hash.Sum(nil))
+		case "readall":
+			n, err = io.Copy(hash, buffered)
+			saw = fmt.Sprintf("EOF %d %x", n, hash.Sum(nil))
+		case "closewrite":
+			err = conn.CloseWrite()
+		case "close":
+			err = conn.Close()
+		case "reset":
+			err = errors.Join(conn.SetLinger(0), conn.Close())
+		default:
+			err = errors.New("no such verb")
+		}
+		if err != nil {
+			saw = fmt.Sprintf("%s after %d bytes", errorName(err), n)
+		}
+		if _, err := fmt.Fprintln(out, saw); err != nil {
+			return err
+		}
+	}
+	return steps.Err()
+}
+
+// errorName is what the C library calls it, where it has a name.
+func errorName(err error) string {
+	switch {
+	case errors.Is(err, io.EOF):
+		return "EOF"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "ECONNRESET"
+	case errors.Is(err, syscall.EPIPE):
+		return "EPIPE"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "ECONNREFUSED"
+	default:
+		return strings.ReplaceAll(err.Error(), "\n", " ")
+	}
+}
+
+// client is a running client role.
+type client struct {
+	*process
+	answered int // bytes of stdout that earlier steps have taken
+}
+
+// client starts an app and connects it.
+func (w *world) client(t testing.TB, address string) *client {
+	t.Helper()
+	c := &client{process: w.role(t, w.app, "client")}
+	if got := c.do(t, "dial "+address); got != "ok" {
+		t.Fatalf("dial %s: %s", address, got)
+	}
+	return c
+}
+
+// do takes one step and returns its answer.
+func (c *client) do(t testing.TB, step string) string {
+	t.Helper()
+	c.begin(t, step)
+	return c.answer(t, patience)
+}
+
+// begin starts a step without waiting for its end.
+func (c *client) begin(t testing.TB, step string) {
+	t.Helper()
+	if _, err := io.WriteString(c.stdin, step+"\n"); err != nil {
+		t.Fatalf("client: %s: %v", step, err)
+	}
+}
+
+// answer waits for the answer to the oldest step that has none yet.
+func (c *client) answer(t testing.TB, within time.Duration) string {
+	t.Helper()
+	text := c.await(t, &c.stdout, within, "an answer", func(out string) bool {
+		return strings.Contains(out[c.answered:], "\n")
+	})
+	line, _, _ := strings.Cut(text[c.answered:], "\n")
+	c.answered += len(line) + 1
+	return line
+}
+
+// sum is the SHA-256 of data, in hex.
+func sum(data []byte) string {
+	hash := sha256.Sum256(data)
+	return hex.EncodeToString(hash[:])
+}
+
+// mustDo is do for a step with a known answer.
+func (c *client) mustDo(t testing.TB, step, want string) {
+	t.Helper()
+	if got := c.do(t, step); got != want {
+		t.Fatalf("client: %s: got %q, want %q", step, got, want)
+	}
+}

@@ -1,0 +1,54 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"testing"
+)
+
+// roleVariable makes the test binary play a part in a namespace in place of
+// running tests: a server or a client that no tool of the machine can be.
+const roleVariable = "E2E_ROLE"
+
+// play plays the part until the process is ended and returns its exit code.
+func play(role string, args []string) int {
+	var err error
+	switch role {
+	case "dns":
+		err = playDNS(args[0], args[1:])
+	case "client":
+		err = playClient(os.Stdin, os.Stdout)
+	case "load":
+		err = playLoad(args)
+	case "noise":
+		err = playNoise(args[0])
+	default:
+		err = playServer(role, args[0], args[1:])
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s %v: %v\n", role, args, err)
+		return 1
+	}
+	return 0
+}
+
+// listening tells the test, on stdout, that the address is open.
+func listening(ln net.Listener) { fmt.Println("listening", ln.Addr()) }
+
+// serve starts a server role and waits until its address is open.
+func (w *world) serve(t testing.TB, ns, role, address string, args ...string) *process {
+	t.Helper()
+	p := w.role(t, ns, role, append([]string{address}, args...)...)
+	p.awaitText(t, "listening")
+	return p
+}
+
+func (w *world) role(t testing.TB, ns, role string, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.start(t, ns, fmt.Sprint(role, " ", args), []string{roleVariable + "=" + role}, append([]string{self}, args...)...)
+}
