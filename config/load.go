@@ -175,6 +175,7 @@ func (l *loader) connections() []Connection {
 			"no endpoint is configured")
 	}
 	l.noDuplicates(all)
+	l.notARelay(all)
 	within, ok := l.loopbackRange("HYCO_LOOPBACK_RANGE", l.set.LoopbackRange)
 	if !ok {
 		return nil
@@ -215,7 +216,7 @@ func (l *loader) indexed() ([]Connection, map[string]netip.Addr) {
 			}
 			c.credential(cs)
 			c.Entity = cs.entity
-			complete = ok && complete && l.notTheRelay(c)
+			complete = ok && complete
 		}
 		if g.Address != "" && c.Host != "" {
 			l.override(name("ADDRESS"), g.Address, c.Host, fixed, owner)
@@ -288,7 +289,7 @@ func (l *loader) compact() []Connection {
 		}
 		c.credential(cs)
 		c.Entity = entity
-		if complete && l.notTheRelay(c) {
+		if complete {
 			all = append(all, c)
 		}
 	}
@@ -308,8 +309,12 @@ func (c *Connection) credential(cs connectionString) {
 	c.Key, c.Signature = NewSecret(cs.key), NewSecret(cs.signature)
 }
 
-// hostName matches names as DNS carries them; underscores occur in private zones.
-var hostName = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+// hostName matches names as DNS carries them; underscores occur in private
+// zones. A last label of digits alone would make it a short form of an address.
+var (
+	hostName  = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+	digitsEnd = regexp.MustCompile(`(^|\.)[0-9]+$`)
+)
 
 // endpoint reads host:port into c and reports whether it makes sense.
 func (l *loader) endpoint(c *Connection, text string) bool {
@@ -339,7 +344,7 @@ func (l *loader) endpoint(c *Connection, text string) bool {
 	case host == "hyco-sidecar.internal":
 		l.faults.add(c.Variable, "use the endpoint's own name", "%s is this program's own name", show(host))
 		return false
-	case len(host) > 253 || !hostName.MatchString(host):
+	case len(host) > 253 || !hostName.MatchString(host) || digitsEnd.MatchString(host):
 		l.faults.add(c.Variable, example, "%s is not a DNS name", show(host))
 		return false
 	}
@@ -352,18 +357,22 @@ func isIP(host string) bool {
 	return err == nil
 }
 
-// notTheRelay refuses an endpoint whose name is the relay's: we would answer our
-// own lookups with ourselves.
-func (l *loader) notTheRelay(c Connection) bool {
-	relay := c.Namespace
-	if host, _, err := net.SplitHostPort(relay); err == nil {
-		relay = host
+// notARelay refuses an endpoint whose name is a relay's: we would answer our own
+// lookups with ourselves.
+func (l *loader) notARelay(all []Connection) {
+	relays := make(map[string]bool)
+	for _, c := range all {
+		host := c.Namespace
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		relays[host] = true
 	}
-	if relay == c.Host {
-		l.faults.add(c.Variable, "name the private host that the hybrid connection leads to", "%s is the relay itself", show(c.Host))
-		return false
+	for _, c := range all {
+		if relays[c.Host] {
+			l.faults.add(c.Variable, "name the private host that the hybrid connection leads to", "%s is the relay itself", show(c.Host))
+		}
 	}
-	return true
 }
 
 // noDuplicates refuses an endpoint that is named twice.

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	app, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	us, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer us.Close()
+	ask := func() bool {
+		t.Helper()
+		closed, err := appClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), us.LocalAddr().(*net.TCPAddr).AddrPort())
+		if err != nil {
+			t.Skipf("this machine lacks an answer from sock_diag: %v", err)
+		}
+		return closed
+	}
+	if ask() {
+		t.Error("an open connection counts as closed")
+	}
+	app.(*net.TCPConn).CloseWrite()
+	if ask() {
+		t.Error("a half-closed connection counts as closed")
+	}
+	app.Close()
+	if !ask() {
+		t.Error("a closed connection counts as open")
+	}
+	// Once the kernel has forgotten the app's end, nothing is found.
+	if closed, err := appClosed(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.77.1.1:2")); !closed || err != nil {
+		t.Errorf("a connection that is gone: got %v, %v", closed, err)
+	}
+	if _, err := appClosed(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")); err == nil {
+		t.Error("a connection from elsewhere got an answer")
+	}
+}
+
+func BenchmarkAppClosed(b *testing.B) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ln.Close()
+	app, err := net.DialTimeout("tcp", ln.Addr().String(), time.Second)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer app.Close()
+	from, to := app.LocalAddr().(*net.TCPAddr).AddrPort(), app.RemoteAddr().(*net.TCPAddr).AddrPort()
+	for b.Loop() {
+		if _, err := appClosed(from, to); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

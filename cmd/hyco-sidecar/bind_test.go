@@ -1,0 +1,73 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"hyco-sidecar/config"
+)
+
+func TestEveryAddressThatCannotBeBoundIsReported(t *testing.T) {
+	wildcard, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wildcard.Close()
+	exact, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exact.Close()
+	at := func(ln net.Listener, addr string) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr(addr), ln.Addr().(*net.TCPAddr).AddrPort().Port())
+	}
+	named := func(name string, listen netip.AddrPort) endpoint {
+		return endpoint{name: name, listen: listen, Connection: config.Connection{Variable: "HYCO_CONNECTION_7_ENDPOINT"}}
+	}
+	_, err = bind(t.Context(), []netip.AddrPort{at(exact, "127.0.0.1")}, []endpoint{
+		named("api.corp.example:80", at(wildcard, "127.77.1.1")),
+		named("far.corp.example:80", netip.MustParseAddrPort("192.0.2.1:80")),
+		named("good.corp.example:80", netip.MustParseAddrPort("127.77.1.2:0")),
+	})
+	if err == nil {
+		t.Fatal("bound all the same")
+	}
+	for _, want := range []string{
+		"3 of the addresses cannot be bound:\n",
+		"\n  HYCO_DNS_LISTEN: tcp " + at(exact, "127.0.0.1").String() + ": another process in this network namespace has it: stop that process",
+		"\n  endpoint api.corp.example:80 (HYCO_CONNECTION_7_ENDPOINT): tcp " + at(wildcard, "127.77.1.1").String() +
+			": another process in this network namespace listens on " + at(wildcard, "0.0.0.0").String() + ", which takes port",
+		"\n  endpoint far.corp.example:80 (HYCO_CONNECTION_7_ENDPOINT): tcp 192.0.2.1:80: it is not an address of this machine",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the report lacks %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestKernelTable(t *testing.T) {
+	const tcp = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1
+   1: 0201010A:1F90 0301010A:D431 01 00000000:00000000 00:00000000 00000000     0        0 2
+   2: 00000000:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3
+`
+	const tcp6 = `  sl  local_address                         remote_address                        st
+   0: 00000000000000000000000000000000:1F92 00000000000000000000000000000000:0000 0A
+   1: 0000000000000000FFFF00000100007F:1F93 00000000000000000000000000000000:0000 0A
+`
+	for _, test := range []struct{ table, addr, want string }{
+		{tcp, "127.0.0.1:53", "127.0.0.1"},
+		{tcp, "127.0.0.2:53", ""},
+		{tcp, "10.1.1.2:8080", ""}, // a connection, not a listener
+		{tcp, "127.77.1.1:8081", "0.0.0.0"},
+		{tcp6, "127.77.1.1:8082", "::"},
+		{tcp6, "127.0.0.1:8083", "127.0.0.1"},
+	} {
+		got, ok := holderIn([]byte(test.table), "tcp", netip.MustParseAddrPort(test.addr))
+		if ok != (test.want != "") || ok && got != netip.MustParseAddr(test.want) {
+			t.Errorf("%s: got %v, %v; want %q", test.addr, got, ok, test.want)
+		}
+	}
+}

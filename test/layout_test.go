@@ -1,0 +1,197 @@
+// Package test_test keeps the rules of the tree: who imports whom, where each
+// library lives, and that the documentation says what the code does.
+package test_test
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"hyco-sidecar/config"
+)
+
+const module = "hyco-sidecar/"
+
+var update = flag.Bool("update", false, "write generated parts of the documentation")
+
+// homes are the only folders that may import a module outside tests.
+var homes = map[string][]string{
+	"github.com/caarlos0/env/v11":        {"config"},
+	"github.com/hashicorp/go-multierror": {"config", "cmd/hyco-sidecar", "cmd/hyco-devrelay"},
+	"github.com/miekg/dns":               {"dnsproxy", "test/fakedns"},
+	"github.com/coder/websocket":         {"relayclient"},
+	"golang.org/x/sys/unix":              {"cmd/hyco-sidecar", "relayclient", "dnsproxy"},
+	"github.com/gobwas/ws":               {"test/relay", "test/listener", "test/relay/rawsender"},
+}
+
+// strangers never import each other nor the programs: they share only the
+// vocabulary of the standard library.
+var strangers = []string{"config", "dnsproxy", "forwarder", "relayclient"}
+
+type source struct {
+	path string // from the root, with slashes
+	dir  string
+	test bool
+	file *ast.File
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || d.Name() == ".git"):
+			return fs.SkipDir
+		case filepath.Ext(path) != ".go":
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		name := filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator)))
+		all = append(all, source{name, filepath.ToSlash(filepath.Dir(name)), strings.HasSuffix(name, "_test.go"), file})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (s source) imports() []string {
+	var paths []string
+	for _, i := range s.file.Imports {
+		paths = append(paths, strings.Trim(i.Path.Value, `"`))
+	}
+	return paths
+}
+
+func TestImports(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		for _, path := range s.imports() {
+			own, ours := strings.CutPrefix(path, module)
+			first, _, _ := strings.Cut(path, "/")
+			switch {
+			case ours && slices.Contains(strangers, s.dir):
+				t.Errorf("%s imports %s: config, dnsproxy, forwarder and relayclient are strangers", s.path, path)
+			case ours && strings.HasPrefix(own, "test/") && s.dir != "cmd/hyco-devrelay" && !strings.HasPrefix(s.dir, "test/"):
+				t.Errorf("%s imports %s: only cmd/hyco-devrelay and tests may", s.path, path)
+			case !ours && strings.Contains(first, "."):
+				if !slices.Contains(homes[path], s.dir) {
+					t.Errorf("%s imports %s, whose home is %v", s.path, path, homes[path])
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPackageIsDocumented(t *testing.T) {
+	documented := make(map[string]bool)
+	for _, s := range sources(t) {
+		documented[s.dir] = documented[s.dir] || s.file.Doc != nil
+	}
+	for dir, ok := range documented {
+		if !ok {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+// TestNoSleepsOnRealClocks: a test that sleeps is slow and wrong on a busy
+// machine; in a synctest bubble it is neither.
+func TestNoSleepsOnRealClocks(t *testing.T) {
+	for _, s := range sources(t) {
+		if !s.test || slices.Contains(s.imports(), "testing/synctest") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
+				if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" {
+					t.Errorf("%s uses time.Sleep without testing/synctest", s.path)
+				}
+			}
+			return true
+		})
+	}
+}
+
+const (
+	tableBegin = "<!-- settings: written by `make settings` -->\n"
+	tableEnd   = "<!-- end of settings -->\n"
+)
+
+func settingsTable() string {
+	var b strings.Builder
+	b.WriteString("| variable | default | meaning |\n|---|---|---|\n")
+	for _, s := range config.Settings() {
+		shown := "–"
+		if s.Default != "" {
+			shown = "`" + s.Default + "`"
+			if strings.Contains(s.Default, " ") {
+				shown = s.Default
+			}
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Name, shown, s.Meaning)
+	}
+	return b.String()
+}
+
+func TestReadmeListsTheSettings(t *testing.T) {
+	readme := read(t, "../README.md")
+	before, rest, ok := strings.Cut(readme, tableBegin)
+	got, after, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		t.Fatal("README.md has no place for the settings")
+	}
+	want := settingsTable()
+	if *update {
+		if err := os.WriteFile("../README.md", []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != want {
+		t.Errorf("README.md's settings are not those of config: run `make settings`")
+	}
+}
+
+func TestOneGoVersion(t *testing.T) {
+	mod := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(read(t, "../go.mod"))
+	for _, place := range []struct{ file, pattern string }{
+		{"../Dockerfile", `golang:(\d+\.\d+)`},
+		{"../README.md", `Go (\d+\.\d+)`},
+		{"../.ci/tools.mod", `(?m)^go (\d+\.\d+)`},
+	} {
+		found := regexp.MustCompile(place.pattern).FindStringSubmatch(read(t, place.file))
+		if found == nil || found[1] != mod[1] {
+			t.Errorf("%s names Go %q, go.mod %q", place.file, found, mod[1])
+		}
+	}
+	if strings.Contains(read(t, "../go.mod"), "replace") {
+		t.Error("go.mod replaces a module")
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
