@@ -15,7 +15,8 @@ func TestEndsArrive(t *testing.T) {
 	const size = 1 << 20
 	w := newWorld(t)
 	w.serve(t, w.site, "late", "127.0.0.2:10080", fmt.Sprint(size))
-	halfCloser := w.serve(t, w.site, "greet-half-close", "127.0.0.2:10081")
+	halfCloser := w.serve(t, w.site, "half-close", "127.0.0.2:10081")
+	greeter := w.serve(t, w.site, "half-close", "127.0.0.2:10082", "hello")
 	w.serve(t, w.site, "echo", "127.0.0.2:10007")
 	hcm := w.relay(t, contoso, "-personality", "hcm",
 		"late-hc=late.corp.example:80@127.0.0.2:10080",
@@ -24,6 +25,7 @@ func TestEndsArrive(t *testing.T) {
 	ideal := w.relay(t, fabrikam, "-personality", "halfclose",
 		"late-hc=late.fabrikam.example:80@127.0.0.2:10080",
 		"half-hc=half.fabrikam.example:81@127.0.0.2:10081",
+		"greet-hc=greet.fabrikam.example:82@127.0.0.2:10082",
 		"echo-hc=echo.fabrikam.example:7@127.0.0.2:10007")
 	settings := w.settings(t, append(hcm.connections, ideal.connections...), hcm.caFile, ideal.caFile)
 	// Longer than the late server thinks.
@@ -45,19 +47,23 @@ func TestEndsArrive(t *testing.T) {
 		})
 	}
 
-	t.Run("ServerThatHalfClosesAtOnceStillReceives", func(t *testing.T) {
-		const size = 10 << 20
-		c := w.client(t, "half.fabrikam.example:81")
-		c.mustDo(t, "line", "hello")
-		c.mustDo(t, "readall", "EOF 0 "+patternSum(0, 0))
-		want := fmt.Sprintf("%d %s", size, patternSum(0, size))
-		c.mustDo(t, fmt.Sprint("send ", size), "sent "+want)
-		c.mustDo(t, "closewrite", "ok")
-		halfCloser.awaitText(t, "received "+want)
-		if got := sidecar.awaitClosed(t, "half.fabrikam.example:81", 1); got.Cause != "closed" || got.Up != size {
-			t.Errorf("logged: %s", got.line)
-		}
-	})
+	for _, server := range []struct {
+		endpoint, greeting string
+		process            *process
+	}{{"half.fabrikam.example:81", "", halfCloser}, {"greet.fabrikam.example:82", "hello", greeter}} {
+		t.Run("ServerThatHalfClosesAtOnceStillReceives/"+server.endpoint, func(t *testing.T) {
+			const size = 10 << 20
+			c := w.client(t, server.endpoint)
+			c.mustDo(t, "readall", fmt.Sprintf("EOF %d %s", len(server.greeting), sum([]byte(server.greeting))))
+			want := fmt.Sprintf("%d %s", size, patternSum(0, size))
+			c.mustDo(t, fmt.Sprint("send ", size), "sent "+want)
+			c.mustDo(t, "closewrite", "ok")
+			server.process.awaitText(t, "received "+want)
+			if got := sidecar.awaitClosed(t, server.endpoint, 1); got.Cause != "closed" || got.Up != size {
+				t.Errorf("logged: %s", got.line)
+			}
+		})
+	}
 
 	// The server never learns from HCM that the app has half-closed, so neither
 	// side would ever end.
@@ -112,5 +118,31 @@ func TestDeadRelayIsAReset(t *testing.T) {
 	}
 	if got := sidecar.awaitClosed(t, "stream.corp.example:19", 1); got.Cause != "tunnel_dropped" {
 		t.Errorf("logged: %s", got.line)
+	}
+}
+
+// TestKilledSidecarIsAReset: the kernel closes what a dead process had open, and
+// that must not look like the end of a stream either.
+func TestKilledSidecarIsAReset(t *testing.T) {
+	needs(t)
+	w := newWorld(t)
+	w.serve(t, w.site, "stream", "127.0.0.2:10019")
+	w.serve(t, w.site, "echo", "127.0.0.2:10007")
+	relay := w.relay(t, contoso, "stream-hc=stream.corp.example:19@127.0.0.2:10019", "echo-hc=echo.corp.example:7@127.0.0.2:10007")
+	sidecar := w.sidecar(t, w.settings(t, relay.connections, relay.caFile)...)
+
+	busy := w.client(t, "stream.corp.example:19")
+	busy.mustDo(t, "read 65536", fmt.Sprintf("read 65536 %s", patternSum(0, 65536)))
+	idle := w.client(t, "echo.corp.example:7")
+	idle.mustDo(t, "write hello", "ok")
+	idle.mustDo(t, "line", "hello")
+	for _, c := range []*client{busy, idle} {
+		c.begin(t, "readall")
+	}
+	sidecar.end(syscall.SIGKILL)
+	for _, c := range []*client{busy, idle} {
+		if got := c.answer(t, patience); !strings.HasPrefix(got, "ECONNRESET ") {
+			t.Errorf("the app saw %q, want ECONNRESET", got)
+		}
 	}
 }

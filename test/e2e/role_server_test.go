@@ -16,6 +16,7 @@ import (
 	"net/textproto"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -44,14 +45,14 @@ func playServer(kind, address string, args []string) error {
 		return serveGarbageTLS(ln, args[0])
 	}
 	handle, ok := map[string]func(net.Conn, []string) error{
-		"echo":             echo,
-		"late":             answerLate,
-		"greet-half-close": greetAndHalfClose,
-		"stream":           stream,
-		"digest":           digest,
-		"silent":           holdOpen,
-		"garbage":          answerGarbage,
-		"front":            front,
+		"echo":       echo,
+		"late":       answerLate,
+		"half-close": halfClose,
+		"stream":     stream,
+		"digest":     digest,
+		"silent":     holdOpen,
+		"garbage":    answerGarbage,
+		"front":      front,
 	}[kind]
 	if !ok {
 		return errors.New("no such role")
@@ -123,11 +124,10 @@ func answerLate(conn net.Conn, args []string) error {
 	return err
 }
 
-// greetAndHalfClose ends its side at once and prints the SHA-256 of what still
-// comes. The greeting is there because a stream that ends without one byte is
-// how an unreachable target looks.
-func greetAndHalfClose(conn net.Conn, _ []string) error {
-	if _, err := io.WriteString(conn, "hello\n"); err != nil {
+// halfClose ends its side at once, after the greeting in args if there is one,
+// and prints the SHA-256 of what still comes.
+func halfClose(conn net.Conn, args []string) error {
+	if _, err := io.WriteString(conn, strings.Join(args, "")); err != nil {
 		return err
 	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
