@@ -204,11 +204,11 @@ func (p *program) await(text string) error {
 
 // died reports a program that ended too early, with what it said.
 func (p *program) died() error {
-	said := p.last
+	said := []string{p.last}
 	for p.stderr.Scan() {
-		said += "\n" + p.stderr.Text()
+		said = append(said, p.stderr.Text())
 	}
-	return errors.Join(fmt.Errorf("%s ended too early: %s", p.name, said), p.stop())
+	return errors.Join(fmt.Errorf("%s ended too early: %s", p.name, strings.Join(said, "\n")), p.stop())
 }
 
 // stop ends the program and returns how it ended. It may be called again.

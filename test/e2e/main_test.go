@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
+	"slices"
+	"strconv"
 	"testing"
 )
 
 // Set by TestMain, before any test.
 var (
-	programs string // the directory of hyco-sidecar and hyco-devrelay, both built with the race detector
+	programs string // the directory of hyco-sidecar and hyco-devrelay, both built with the race detector if the tests are
 	unable   string // what this machine lacks for any test; empty when it can run them
 )
 
@@ -42,10 +45,16 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(programs)
-	if err := build(programs, "-race", "../../cmd/hyco-sidecar", "../../cmd/hyco-devrelay"); err != nil {
+	if err := build(programs, "-race="+strconv.FormatBool(raceDetector()), "../../cmd/hyco-sidecar", "../../cmd/hyco-devrelay"); err != nil {
 		return 0, err
 	}
 	return m.Run(), nil
+}
+
+// raceDetector reports whether these tests were built with it.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func build(dir string, args ...string) error {
