@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 )
@@ -25,8 +26,11 @@ func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
 	ask := func() bool {
 		t.Helper()
 		closed, err := appClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), us.LocalAddr().(*net.TCPAddr).AddrPort())
-		if err != nil {
+		if err != nil && os.Getenv("CI") != "true" {
 			t.Skipf("this machine lacks an answer from sock_diag: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		return closed
 	}
