@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -218,8 +219,11 @@ func TestSeveralListenAddressesAreServed(t *testing.T) {
 func TestReplyFromAWildcardSocketComesFromTheAddressAsked(t *testing.T) {
 	for _, wildcard := range []string{"0.0.0.0:0", "[::]:0"} {
 		pc, err := net.ListenPacket("udp", wildcard)
+		if err != nil && os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		if err != nil {
-			t.Skip(err)
+			t.Skipf("this machine lacks %s: %v", wildcard, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

@@ -36,6 +36,7 @@ type Client struct {
 
 	once      sync.Once
 	transport *http.Transport
+	names     nameCache
 
 	attemptTimeout time.Duration // tests are less patient; zero means attemptTimeout
 }
@@ -137,7 +138,7 @@ func (c *Client) httpTransport() *http.Transport {
 		c.transport = &http.Transport{
 			Proxy: proxy,
 			// The transport lets a dial outlive its request, so it gets a bound of its own.
-			DialContext:         (&net.Dialer{Timeout: attemptTimeout}).DialContext,
+			DialContext:         (&net.Dialer{Timeout: attemptTimeout, Resolver: c.names.resolver()}).DialContext,
 			TLSHandshakeTimeout: attemptTimeout,
 			TLSClientConfig: &tls.Config{
 				MinVersion:         tls.VersionTLS12,
