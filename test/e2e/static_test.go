@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -85,13 +87,27 @@ func TestImageNeedsNothing(t *testing.T) {
 	}
 }
 
-// buildStatic puts hyco-sidecar into dir and makes sure that it asks for no
-// loader and no library.
+// buildStatic builds hyco-sidecar into dir with the Dockerfile's own command, and
+// makes sure that it asks for no loader and no library.
 func buildStatic(t *testing.T, dir string) {
 	t.Helper()
 	file := filepath.Join(dir, "hyco-sidecar")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", file, "../../cmd/hyco-sidecar")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	dockerfile, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nFROM scratch\n", "\nUSER 65532:65532\n", "\nENTRYPOINT [\"/hyco-sidecar\"]\n"} {
+		if !strings.Contains(string(dockerfile), want) {
+			t.Errorf("the Dockerfile has no line %q", strings.TrimSpace(want))
+		}
+	}
+	build := regexp.MustCompile(`(?m)^RUN (CGO_ENABLED=0 .*go build .*) -o /hyco-sidecar (\./cmd/hyco-sidecar)$`).FindSubmatch(dockerfile)
+	if build == nil {
+		t.Fatal("the Dockerfile does not build the program as this test expects")
+	}
+	cmd := exec.Command("sh", "-c", fmt.Sprintf("%s -o '%s' %s", build[1], file, build[2]))
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
 	}
