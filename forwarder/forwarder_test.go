@@ -236,6 +236,54 @@ func TestAppResetBreaksTheTunnel(t *testing.T) {
 	})
 }
 
+func TestResetIsNoticedWhileTheUploadStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		go io.WriteString(app, strings.Repeat("u", 500_000)) // more than all buffers hold
+		time.Sleep(time.Hour)                                // a stalled target is no reason to end
+		app.SetLinger(0)
+		app.Close()
+		began := time.Now()
+		s := b.finish(t)
+		wantCause(t, s, forwarder.AppReset)
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("noticed after %v, want 5s at most", took)
+		}
+		wantReset(t, "target", target)
+	})
+}
+
+// TestEmptyWriteTellsAReset holds on to what the kernel does: with data still
+// unread, a write of nothing is the one call that meets the reset.
+func TestEmptyWriteTellsAReset(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	app, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	us, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer us.Close()
+	if _, err := app.Write([]byte("unread")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := us.Write(nil); err != nil {
+		t.Errorf("an open connection: got %v", err)
+	}
+	app.(*net.TCPConn).SetLinger(0)
+	app.Close()
+	if _, err := us.Write(nil); err == nil {
+		t.Error("a reset connection: got no error")
+	}
+}
+
 func TestAppThatClosedFullyEndsTheTunnelAtTheNextByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, nil)

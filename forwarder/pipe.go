@@ -20,6 +20,8 @@ type pipe struct {
 	remote net.Conn
 	joined time.Time
 
+	sending  atomic.Bool  // a piece is being written upwards
+	stall    *time.Timer  // runs meanwhile
 	up, down atomic.Int64 // bytes delivered
 	active   atomic.Int64 // when a byte last moved, in nanoseconds after joined
 
@@ -60,6 +62,9 @@ func (p *pipe) run(ctx context.Context, before early, buf []byte) (Cause, error)
 // copyUp carries the app's stream to the remote side, beginning with what was
 // read during the dial.
 func (p *pipe) copyUp(before early, buf []byte) {
+	p.stall = time.AfterFunc(stallCheck, p.checkStall)
+	defer p.stall.Stop()
+	p.stall.Stop()
 	if len(before.data) > 0 && !p.send(before.data) {
 		return
 	}
@@ -87,7 +92,11 @@ func (p *pipe) copyUp(before early, buf []byte) {
 // the verdict is left to the other direction: what still arrives there says
 // whether the tunnel broke or the far end closed fully, and is not cut off.
 func (p *pipe) send(data []byte) bool {
+	p.sending.Store(true)
+	p.stall.Reset(stallCheck)
 	n, err := p.remote.Write(data)
+	p.sending.Store(false)
+	p.stall.Stop()
 	p.up.Add(int64(n))
 	p.touch()
 	if err != nil {
@@ -97,6 +106,22 @@ func (p *pipe) send(data []byte) bool {
 		p.schedule()
 	}
 	return err == nil
+}
+
+// stallCheck is how often an upload that does not progress looks after the app.
+const stallCheck = 5 * time.Second
+
+// checkStall runs while a write upwards takes long. Nobody reads from the app
+// then, so nobody would notice that it has reset; an empty write does.
+func (p *pipe) checkStall() {
+	if !p.sending.Load() {
+		return
+	}
+	if _, err := p.app.Write(nil); err != nil {
+		p.end(AppReset, nil)
+		return
+	}
+	p.stall.Reset(stallCheck)
 }
 
 // closeUpward passes the app's end of stream on.
