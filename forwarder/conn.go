@@ -35,7 +35,6 @@ func newConn(s *Server, app net.Conn, target string) *conn {
 func (c *conn) serve(ctx context.Context) {
 	s := &c.summary
 	c.Hooks.accepted(s.Target)
-	dieByReset(c.app)
 	c.logger().LogAttrs(ctx, slog.LevelDebug, "connection accepted",
 		slog.String("endpoint", s.Target), slog.String("id", s.ID), slog.String("client", c.app.RemoteAddr().String()))
 
@@ -43,6 +42,7 @@ func (c *conn) serve(ctx context.Context) {
 	remote, before, err := c.dial(ctx, buf[:])
 	s.Dial = time.Since(c.accepted)
 	c.Hooks.dialled(s.Target, s.Dial, err)
+	ended := time.Now()
 	if err != nil {
 		reset(c.app)
 		s.Cause, s.Err = dialCause(ctx, before, err)
@@ -50,9 +50,10 @@ func (c *conn) serve(ctx context.Context) {
 		p := &pipe{Server: c.Server, app: c.app, remote: remote, joined: time.Now()}
 		s.Cause, s.Err = p.run(ctx, before, buf[:])
 		s.Up, s.Down = p.up.Load(), p.down.Load()
+		ended = p.ended
 	}
 	buffers.Put(buf)
-	s.Took = time.Since(c.accepted)
+	s.Took = ended.Sub(c.accepted)
 	c.log(ctx)
 	c.Hooks.closed(*s)
 }
@@ -119,6 +120,19 @@ func (c *conn) log(ctx context.Context) {
 		attrs = append(attrs, slog.String("next", next))
 	}
 	c.logger().LogAttrs(ctx, level, "connection closed", attrs...)
+}
+
+// appBuffer bounds what the kernel holds of what an app has yet to read. Loopback
+// needs no more, and a slow reader then shows that it reads at all: with the
+// kernel's own 4 MiB, a megabyte may be read before a write moves on.
+const appBuffer = 256 << 10
+
+// prepare makes an accepted connection ready.
+func prepare(app net.Conn) {
+	dieByReset(app)
+	if c, ok := app.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = c.SetWriteBuffer(appBuffer) // refused at worst, which costs nothing
+	}
 }
 
 // lingering is a *net.TCPConn, where what Close does can be chosen.

@@ -334,6 +334,118 @@ func TestRemoteFullCloseWhileTheAppSendsEndsQuietly(t *testing.T) {
 	})
 }
 
+// closedFully is a remote half that gave an answer, takes nothing any more, and
+// has ended.
+type closedFully struct {
+	net.Conn
+	answer io.Reader
+}
+
+func (c closedFully) Read(p []byte) (int, error)  { return c.answer.Read(p) }
+func (c closedFully) Write(p []byte) (int, error) { return 0, syscall.EPIPE }
+func (c closedFully) Close() error                { return nil }
+
+// TestAnswerSurvivesAnUploadThatNobodyTakes runs on real sockets: it is the kernel
+// that throws an answer away when a socket is closed with unread data.
+func TestAnswerSurvivesAnUploadThatNobodyTakes(t *testing.T) {
+	const size = 8 << 20
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	summaries := make(chan forwarder.Summary, 1)
+	s := &forwarder.Server{
+		NewID: func() string { return "some-id" },
+		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+			return closedFully{answer: io.LimitReader(zeros{}, size)}, nil
+		},
+		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { summaries <- s }},
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "api.corp.example:80"}) }()
+	app, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	uploaded := make(chan struct{})
+	go func() {
+		defer close(uploaded)
+		for {
+			if _, err := app.Write(make([]byte, 1000)); err != nil {
+				return
+			}
+		}
+	}()
+	got, err := io.Copy(io.Discard, app)
+	if err != nil || got != size {
+		t.Errorf("the app got %d bytes, %v; want %d and the end of the stream", got, err, size)
+	}
+	app.Close()
+	<-uploaded
+	wantCause(t, <-summaries, forwarder.RemoteClosed)
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestRemoteThatPromisedToReadOnAndDoesNotIsAReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.shutdown = true })
+		app, target := b.open(t)
+		write(t, target, "hello")
+		target.CloseWrite()
+		wantAll(t, "app", app, "hello")
+		target.SetLinger(0)
+		target.Close()
+		write(t, app, "lost")
+		s := b.finish(t)
+		wantCause(t, s, forwarder.TunnelDropped)
+		if _, err := app.Write([]byte("more")); err == nil {
+			t.Error("the app can still write to nobody")
+		}
+	})
+}
+
+func TestUploadOfAnAppThatLeftGetsTimeToArrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.AppClosed = func(_, _ netip.AddrPort) (bool, error) { return true, nil } })
+		app, target := b.open(t)
+		go io.Copy(io.Discard, target)
+		write(t, app, strings.Repeat("u", 4<<20))
+		began := time.Now()
+		app.CloseWrite()
+		wantReset(t, "app", app)
+		wantCause(t, b.finish(t), forwarder.AppGone)
+		// Asked after 50 ms; then 2 s, and 16 s for 4 MiB.
+		if took := time.Since(began); took != 18050*time.Millisecond {
+			t.Errorf("freed after %v, want 18.05s", took)
+		}
+	})
+}
+
+func TestUploadOfAnAppThatLeftIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.AppClosed = func(_, _ netip.AddrPort) (bool, error) { return true, nil } })
+		app, target := b.open(t)
+		go func() {
+			io.WriteString(app, strings.Repeat("u", 100_000)) // more than the tunnel takes
+			app.Close()
+		}()
+		s := b.finish(t)
+		wantCause(t, s, forwarder.AppGone)
+		if s.Took < 120*time.Second || s.Took > 130*time.Second {
+			t.Errorf("freed after %v, want Linger and at most two checks more", s.Took)
+		}
+		target.Close()
+	})
+}
+
 func TestFailedDialResetsTheAppAndNamesTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, func(b *bench) {

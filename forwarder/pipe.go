@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math"
 	"net"
@@ -23,6 +24,7 @@ type pipe struct {
 	sending  atomic.Bool  // a piece is being written upwards
 	stall    *time.Timer  // runs meanwhile
 	up, down atomic.Int64 // bytes delivered
+	burst    atomic.Int64 // bytes sent upwards without a pause of burstPause
 	active   atomic.Int64 // when a byte last moved, in nanoseconds after joined
 
 	mu          sync.Mutex
@@ -32,6 +34,7 @@ type pipe struct {
 	over        bool
 	cause       Cause
 	err         error
+	ended       time.Time
 	timer       *time.Timer   // nil until something can become due
 	askIn       time.Duration // until AppClosed is asked next, 0 when it cannot be
 	goneAt      time.Time     // when AppClosed said yes
@@ -49,14 +52,26 @@ func (p *pipe) run(ctx context.Context, before early, buf []byte) (Cause, error)
 	upward.Wait()
 
 	p.mu.Lock()
-	lost := p.upErr != nil
+	lost := p.upErr
 	p.mu.Unlock()
-	if lost {
-		p.end(RemoteClosed, nil)
-	} else {
+	switch {
+	case lost == nil:
 		p.end(Closed, nil)
+	case p.remoteReadsOn():
+		p.end(TunnelDropped, lost) // it had said that it would take more
+	default:
+		p.discard()
+		p.end(RemoteClosed, lost)
 	}
 	return p.cause, p.err // end has settled them
+}
+
+// discard takes what the app still sends to a remote side that has closed fully.
+// Closing with it unread would reset the app, and the reset would overtake the
+// answer that the app is still reading.
+func (p *pipe) discard() {
+	_ = p.app.SetReadDeadline(time.Now().Add(min(p.linger(), 30*time.Second)))
+	_, _ = io.Copy(io.Discard, p.app)
 }
 
 // copyUp carries the app's stream to the remote side, beginning with what was
@@ -97,6 +112,10 @@ func (p *pipe) send(data []byte) bool {
 	n, err := p.remote.Write(data)
 	p.sending.Store(false)
 	p.stall.Stop()
+	if p.silence() > burstPause {
+		p.burst.Store(0)
+	}
+	p.burst.Add(int64(n))
 	p.up.Add(int64(n))
 	p.touch()
 	if err != nil {
@@ -112,7 +131,8 @@ func (p *pipe) send(data []byte) bool {
 const stallCheck = 5 * time.Second
 
 // checkStall runs while a write upwards takes long. Nobody reads from the app
-// then, so nobody would notice that it has reset; an empty write does.
+// then, so nobody would notice that it has reset, which an empty write does, or
+// that it has closed fully; what it left is then given Linger to move on.
 func (p *pipe) checkStall() {
 	if !p.sending.Load() {
 		return
@@ -121,18 +141,31 @@ func (p *pipe) checkStall() {
 		p.end(AppReset, nil)
 		return
 	}
+	if p.AppClosed != nil && p.silence() >= p.linger() {
+		if closed, err := p.askApp(); closed && err == nil {
+			p.end(AppGone, nil)
+			return
+		}
+	}
 	p.stall.Reset(stallCheck)
 }
 
-// closeUpward passes the app's end of stream on.
+// closeUpward passes the app's end of stream on. That it has ended stands before
+// the remote side can answer.
 func (p *pipe) closeUpward() {
+	p.touch()
+	p.mu.Lock()
+	p.appEnded = true
+	p.mu.Unlock()
+	p.schedule()
+
 	var err error
 	if w, ok := p.remote.(interface{ CloseWrite() error }); ok {
 		err = w.CloseWrite()
 	}
 	p.touch()
 	p.mu.Lock()
-	p.appEnded, p.upErr, p.askIn = true, err, firstAsk
+	p.upErr, p.askIn = err, firstAsk
 	p.mu.Unlock()
 	p.schedule()
 }
@@ -214,17 +247,17 @@ func (p *pipe) end(cause Cause, err error) {
 		return
 	}
 	p.over = true
-	p.cause, p.err = cause, err
+	p.cause, p.err, p.ended = cause, err, time.Now()
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	p.remote.Close()
 	if cause == Closed || cause == RemoteClosed || cause == Lingered && p.remoteEnded {
 		// The app has its end of stream; what it still sends meets a reset by itself.
 		closeOrderly(p.app)
 	} else {
 		reset(p.app)
 	}
+	p.remote.Close() // after an orderly end this waits for the relay
 }
 
 func (p *pipe) touch() { p.active.Store(int64(time.Since(p.joined))) }
@@ -243,7 +276,18 @@ const (
 	// goneGrace is how long the remote side has to answer our Close once the app
 	// has gone. A Hybrid Connection Manager does not until its target ends too.
 	goneGrace = 2 * time.Second
+	// graceRate is what the way to the target carries at least, in bytes per
+	// second: an app that sends a lot and closes leaves it in buffers all along
+	// the way, up to 16 MiB in the relay alone, and dropping the tunnel may cost it.
+	graceRate = 256 << 10
+	// burstPause is the pause after which what was sent before has arrived.
+	burstPause = 10 * time.Second
 )
+
+// grace is how long the tunnel stays once the app has gone.
+func (p *pipe) grace() time.Duration {
+	return min(p.linger(), goneGrace+time.Duration(p.burst.Load())*time.Second/graceRate)
+}
 
 // schedule sets the timer to the next moment at which something may be due.
 func (p *pipe) schedule() {
@@ -258,7 +302,7 @@ func (p *pipe) schedule() {
 	case p.halfDone():
 		due = p.linger() - p.silence()
 		if !p.goneAt.IsZero() {
-			due = min(due, goneGrace-time.Since(p.goneAt))
+			due = min(due, p.grace()-time.Since(p.goneAt))
 		} else if p.canAsk() {
 			due = min(due, p.askIn)
 		}
@@ -286,7 +330,7 @@ func (p *pipe) canAsk() bool {
 func (p *pipe) tick() {
 	p.mu.Lock()
 	halfDone, ask := p.halfDone(), p.canAsk()
-	gone := !p.goneAt.IsZero() && time.Since(p.goneAt) >= goneGrace
+	gone := !p.goneAt.IsZero() && time.Since(p.goneAt) >= p.grace()
 	p.mu.Unlock()
 
 	switch silence := p.silence(); {
@@ -305,17 +349,21 @@ func (p *pipe) tick() {
 // ask finds out whether the app, which has ended its stream, has closed fully.
 // Where nobody can tell, Linger decides.
 func (p *pipe) ask() {
-	closed, err := p.AppClosed(addrPort(p.app.RemoteAddr()), addrPort(p.app.LocalAddr()))
+	closed, err := p.askApp()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case err != nil:
+	case errors.Is(err, errors.ErrUnsupported):
 		p.askIn = 0
-	case closed:
+	case closed && err == nil:
 		p.goneAt = time.Now()
 	default:
 		p.askIn = min(2*p.askIn, maxAsk)
 	}
+}
+
+func (p *pipe) askApp() (closed bool, err error) {
+	return p.AppClosed(addrPort(p.app.RemoteAddr()), addrPort(p.app.LocalAddr()))
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -55,7 +55,8 @@ type Server struct {
 	DrainTimeout time.Duration
 	// AppClosed reports whether the app has closed its end of a connection
 	// fully. It is asked after the app's end of stream, which alone may also be
-	// a half-close. An error means that nobody can tell. Nil is never asked.
+	// a half-close, and again until it says yes. errors.ErrUnsupported means that
+	// it can never tell, another error that it cannot now. Nil is never asked.
 	AppClosed func(app, us netip.AddrPort) (bool, error)
 	// Logger receives one line per connection, at its end. Nil discards.
 	Logger *slog.Logger
@@ -131,6 +132,7 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 			pause = 0
 			r.logger().LogAttrs(ctx, slog.LevelInfo, "accept works again", slog.String("endpoint", ln.Target))
 		}
+		prepare(app)
 		r.began()
 		if !r.reserve(ctx, ln.Target) {
 			reset(app)

@@ -55,7 +55,7 @@ func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 	switch {
 	case resp == nil:
 		fail.Stage, fail.Err = up.reached(), concise(ctx, err)
-		if fail.Stage == StageUpgrade && !isNetworkError(fail.Err) {
+		if fail.Stage == StageUpgrade && isNonsense(fail.Err) {
 			fail.Err = fmt.Errorf("%w: %w", ErrNotRelay, fail.Err)
 		}
 	case resp.StatusCode == http.StatusSwitchingProtocols:
@@ -165,9 +165,6 @@ func isCertificateError(err error) bool {
 	return ok
 }
 
-// isNetworkError tells a connection that failed from an answer that made no sense.
-func isNetworkError(err error) bool {
-	_, ok := errors.AsType[net.Error](err)
-	return ok || errors.Is(err, ErrAttemptTimeout) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-}
+// isNonsense tells an answer that is not HTTP from a connection that failed.
+// net/http has no type for it.
+func isNonsense(err error) bool { return strings.Contains(err.Error(), "malformed") }

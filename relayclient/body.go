@@ -52,13 +52,16 @@ type body struct {
 	closeSent atomic.Bool            // set by the turn's holder
 	pong      atomic.Pointer[[]byte] // the latest ping's payload, not yet answered
 
+	peerGone atomic.Bool   // the connection ended after the peer's Close frame
+	drained  chan struct{} // closed when it did
+
 	ownerMu sync.Mutex
 	closed  bool
-	owned   sync.WaitGroup // goroutines that answer pings
+	owned   sync.WaitGroup // goroutines that answer pings, and the one that drains
 }
 
 func newBody(rwc io.ReadWriteCloser) *body {
-	return &body{rwc: rwc, born: time.Now(), turn: make(chan struct{}, 1)}
+	return &body{rwc: rwc, born: time.Now(), turn: make(chan struct{}, 1), drained: make(chan struct{})}
 }
 
 // Read hands the library everything up to a Close frame, then an error.
@@ -75,6 +78,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.readErr = fmt.Errorf("%w: %w", ErrProtocol, scanErr)
 	case follow < n:
 		b.readErr = b.readClose(p[follow:n])
+		b.start(b.drain)
 	case err != nil:
 		b.readErr = dropped(err)
 	}
@@ -121,6 +125,16 @@ func (b *body) readClose(head []byte) error {
 	return &CloseError{Code: code, Reason: sanitize(string(buf[4 : 2+length]))}
 }
 
+// drain reads on after the peer's Close frame, so that a late control frame does
+// not lie unread: closing a socket with unread bytes resets it, and the reset
+// overtakes what we have sent. It also notices the end of the connection, after
+// which nobody takes what we write.
+func (b *body) drain() {
+	_, _ = io.Copy(io.Discard, b.rwc)
+	b.peerGone.Store(true)
+	close(b.drained)
+}
+
 // waitingSince is when the read in progress began to wait; ok is false while
 // nobody reads. It follows the monotonic clock, so a clock that is set does no
 // harm.
@@ -158,6 +172,9 @@ func (b *body) send(opcode byte, frame []byte) error {
 			return errCloseSent
 		}
 		return nil
+	}
+	if b.peerGone.Load() {
+		return ErrDropped
 	}
 	if opcode == opClose {
 		b.closeSent.Store(true)

@@ -27,6 +27,7 @@ type Conn struct {
 	message io.Reader   // the message being read, nil between messages
 	readErr error       // the end of reading, once met
 	end     *CloseError // the peer's Close frame, where that was it
+	ended   atomic.Bool // end is set
 
 	keepAlive keepAlive
 	cause     atomic.Pointer[error] // why we ended the connection ourselves
@@ -95,6 +96,7 @@ func (c *Conn) readEnd(err error) error {
 	switch end.Code {
 	case 1000, 1001, closeNoStatus:
 		c.end = end
+		c.ended.Store(true)
 		return io.EOF
 	}
 	return end
@@ -143,13 +145,26 @@ func (c *Conn) writeError(err error) error {
 	return err
 }
 
-// Close ends the connection at once and waits for its goroutines. After
-// CloseWrite that is an orderly end; without it no Close frame is sent, and the
-// far side sees the stream break off.
+// closeWait is how long the relay, once both Close frames have passed, may take
+// to close the connection, which is the server's to do (RFC 6455 §7.1.1).
+const closeWait = 5 * time.Second
+
+// Close ends the connection and waits for its goroutines. After CloseWrite that
+// is an orderly end, which waits for up to five seconds for the relay's when both
+// directions have ended. Without CloseWrite it is immediate, no Close frame is
+// sent, and the far side sees the stream break off.
 func (c *Conn) Close() error {
 	c.keepAlive.stop()
-	if !c.body.closeSent.Load() {
+	switch {
+	case !c.body.closeSent.Load():
 		abort(c.raw)
+	case c.ended.Load():
+		timer := time.NewTimer(closeWait)
+		select {
+		case <-c.body.drained:
+		case <-timer.C:
+		}
+		timer.Stop()
 	}
 	err := c.ws.CloseNow()
 	c.body.owned.Wait()

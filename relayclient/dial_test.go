@@ -303,6 +303,7 @@ func TestRefusals(t *testing.T) {
 		{"throttled", relay.Fault{Status: 429, Phrase: "Too many", RetryAfter: time.Hour}, relayclient.ErrUnavailable, true},
 		{"busy", relay.Fault{Status: 503, Phrase: "Busy"}, relayclient.ErrUnavailable, true},
 		{"broken", relay.Fault{Status: 500, Phrase: "Internal"}, relayclient.ErrUnavailable, true},
+		{"a listener that breaks", relay.Fault{Status: 502, Phrase: "The Listener's custom AcceptHandler threw an exception. See Listener logs for details"}, relayclient.ErrListenerRejected, true},
 		{"a redirect", relay.Fault{Status: 302, Phrase: "Found", Bare: true, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, relayclient.ErrNotRelay, false},
 		{"an ordinary page", relay.Fault{Status: 200, Phrase: "OK", Bare: true}, relayclient.ErrNotRelay, false},
 		{"garbage", relay.Fault{Garbage: []byte("SSH-2.0-OpenSSH_9.2\r\n")}, relayclient.ErrNotRelay, false},

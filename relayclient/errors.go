@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -112,8 +113,12 @@ func (e *DialError) Next() string {
 		return "restart the Hybrid Connection Manager, and check that it may reach the relay's gateway hosts on port 443"
 	case errors.Is(e.Err, ErrUnavailable):
 		return "wait, or quote the tracking id to Azure support"
+	case errors.Is(e.Err, ErrNotRelay):
+		return "check that " + e.Host + " is the relay and that nothing on the way, a proxy or a portal, answers in its place"
 	case e.Status != 0:
 		return "quote the tracking id to Azure support"
+	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
+		return "raise the limit of open files (ulimit -n)"
 	case isCertificateError(e.Err):
 		return "name the certificate authority of whoever terminates TLS on the way in HYCO_CA_FILE"
 	}
@@ -183,6 +188,9 @@ func refusal(status int, phrase string) error {
 	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
 		return ErrNotAccepted
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+		if !fromRelay || strings.Contains(lower, "accepthandler") {
+			return ErrListenerRejected
+		}
 		return ErrUnavailable
 	}
 	switch {

@@ -74,3 +74,6 @@ func Names(address string, now func() time.Time) *net.Resolver {
 	}}
 	return c.resolver()
 }
+
+// WaitDrained waits until the connection has ended after the peer's Close.
+func (c *Conn) WaitDrained() { <-c.body.drained }

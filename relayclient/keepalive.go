@@ -17,8 +17,10 @@ const pongTimeout = 10 * time.Second
 // keepAlive pings a silent connection. It is one timer, no goroutine.
 type keepAlive struct {
 	interval time.Duration
-	pinged   bool      // a ping waits for its answer; only the timer's function touches this
-	before   time.Time // since when the read was waiting when it was sent
+
+	// Only the timer's function touches these.
+	pinged time.Time // when the first unanswered ping was sent, zero when none is
+	before time.Time // since when the read was waiting then
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -33,37 +35,39 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 	k.timer = time.AfterFunc(interval, func() { c.body.start(c.checkAlive) })
 }
 
-// checkAlive runs when the timer fires. Only a read that waits can tell silence:
-// while the app takes no data, nobody reads, and an answer may lie unread. A ping
-// whose bytes have not left because the relay takes no data proves nothing
-// either; the kernel's probes then decide whether the far machine is there.
-// Whatever arrives is a sign of life. After our Close frame no ping may be sent,
-// so the check ends there.
+// checkAlive runs when the timer fires. Whatever arrives is a sign of life.
+// Silence is judged only by a read that waits: while the app takes no data nobody
+// reads, and an answer may lie unread; pings then only keep the way open. A ping
+// that cannot leave because the relay takes no data proves nothing either, as
+// long as the relay's kernel acknowledges. After our Close frame no ping may be
+// sent, so the check ends there.
 func (c *Conn) checkAlive() {
 	k := &c.keepAlive
 	if c.body.closeSent.Load() {
 		return
 	}
+	path := pathOf(c.raw)
 	since, waits := c.body.waitingSince()
-	silent := time.Since(since)
+	answered := k.pinged.IsZero() || !waits || !since.Equal(k.before)
 	switch {
-	case !waits:
-		k.pinged = false
-		k.rearm(k.interval)
-	case silent < k.interval:
-		k.pinged = false
-		k.rearm(k.interval - silent)
-	case k.pinged && since.Equal(k.before) && unsent(c.raw) == 0:
+	case path.unanswered(k.interval + pongTimeout),
+		!answered && time.Since(k.pinged) >= pongTimeout && !path.heldBack():
 		err := fmt.Errorf("%w: no answer to a ping within %v", ErrUnresponsive, pongTimeout)
 		c.cause.CompareAndSwap(nil, &err)
 		abort(c.raw)
 		_ = c.body.Close() // where abort found no TCP beneath
-	case k.pinged && since.Equal(k.before):
-		k.rearm(pongTimeout)
-	default:
-		k.pinged, k.before = c.body.ping(), since
-		k.rearm(pongTimeout)
+		return
+	case answered:
+		k.pinged = time.Time{}
 	}
+	if silent := time.Since(since); waits && silent < k.interval {
+		k.rearm(k.interval - silent)
+		return
+	}
+	if c.body.ping() && waits && k.pinged.IsZero() {
+		k.pinged, k.before = time.Now(), since
+	}
+	k.rearm(min(k.interval, pongTimeout))
 }
 
 func (k *keepAlive) rearm(d time.Duration) {

@@ -3,6 +3,7 @@ package relayclient_test
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,8 +18,13 @@ import (
 // upgraded returns a Conn and the relay's end of its connection, in memory.
 func upgraded(t *testing.T) (*relayclient.Conn, *memnet.Conn) {
 	t.Helper()
+	return upgradedWith(t, 30*time.Second)
+}
+
+func upgradedWith(t *testing.T, keepAlive time.Duration) (*relayclient.Conn, *memnet.Conn) {
+	t.Helper()
 	near, far := memnet.Pipe()
-	conn, err := relayclient.Upgraded(near, 30*time.Second)
+	conn, err := relayclient.Upgraded(near, keepAlive)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +88,26 @@ func TestUnansweredPingEndsTheConnection(t *testing.T) {
 		}
 		if _, err := conn.Write([]byte("x")); !errors.Is(err, relayclient.ErrUnresponsive) {
 			t.Errorf("write: got %v, want %v", err, relayclient.ErrUnresponsive)
+		}
+		conn.Close()
+		far.Close()
+	})
+}
+
+func TestShortIntervalIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgradedWith(t, time.Second)
+		read := make(chan error, 1)
+		began := time.Now()
+		go func() { _, err := conn.Read(make([]byte, 1)); read <- err }()
+		pings := 0
+		for f := range frames(far) {
+			if f.Header.OpCode == ws.OpPing {
+				pings++
+			}
+		}
+		if err := <-read; !errors.Is(err, relayclient.ErrUnresponsive) || time.Since(began) != 11*time.Second || pings != 10 {
+			t.Errorf("got %v after %v and %d pings, want unresponsive after 11s and 10", err, time.Since(began), pings)
 		}
 		conn.Close()
 		far.Close()
@@ -161,6 +187,26 @@ func TestAppThatDoesNotReadIsNotDeath(t *testing.T) {
 	})
 }
 
+func TestPausedAppIsPingedForAllThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		arrived := frames(far)
+		began := time.Now()
+		for n := range 10 { // nobody reads, so no answer is judged
+			if f := <-arrived; f.Header.OpCode != ws.OpPing {
+				t.Fatalf("got %v, want a ping", f.Header)
+			}
+			if got := time.Since(began); got > time.Duration(n+1)*30*time.Second {
+				t.Fatalf("ping %d after %v: the way may be closed by then", n, got)
+			}
+		}
+		conn.Close()
+		for range arrived {
+		}
+		far.Close()
+	})
+}
+
 func TestBackPressureIsNotDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, far := upgraded(t)
@@ -209,6 +255,54 @@ func TestBackPressureIsNotDeath(t *testing.T) {
 		conn.Close()
 		far.Close()
 		synctest.Wait()
+	})
+}
+
+func TestLateFramesDoNotSpoilAnOrderlyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		far.Write(closeFrame(1000, "Shutdown"))
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Fatal(err)
+		}
+		far.Write(frame(ws.OpPong, true, "")) // as the service does by the clock
+		if _, err := conn.Write([]byte("tail")); err != nil {
+			t.Fatal(err)
+		}
+		conn.CloseWrite()
+		synctest.Wait()
+		far.CloseWrite() // both Close frames have passed
+		conn.Close()
+		var got []string
+		for {
+			f, err := readFrame(far)
+			if err != nil {
+				if err != io.EOF {
+					t.Errorf("the relay saw %v, want an ordinary end", err)
+				}
+				break
+			}
+			got = append(got, string(ws.UnmaskFrame(f).Payload))
+		}
+		if want := []string{"tail", "\x03\xe8Shutdown"}; !slices.Equal(got, want) {
+			t.Errorf("the relay got %q, want %q", got, want)
+		}
+		far.Close()
+	})
+}
+
+func TestRelayThatDoesNotCloseIsNotWaitedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		far.Write(closeFrame(1000, ""))
+		io.ReadAll(conn)
+		conn.CloseWrite()
+		began := time.Now()
+		conn.Close()
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("Close took %v, want 5s", took)
+		}
+		far.Close()
 	})
 }
 

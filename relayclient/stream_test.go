@@ -23,12 +23,24 @@ import (
 type wire struct {
 	net.Conn // panics where a test should not come
 	in       io.Reader
+	stays    bool          // the connection outlives what is in in
+	gone     chan struct{} // closed by Close
 	mu       sync.Mutex
 	out      bytes.Buffer
 	closed   bool
 }
 
-func (w *wire) Read(p []byte) (int, error) { return w.in.Read(p) }
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.in.Read(p)
+	if err == io.EOF && w.stays {
+		if n > 0 {
+			return n, nil
+		}
+		<-w.gone
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
 
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
@@ -42,6 +54,9 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.closed {
+		close(w.gone)
+	}
 	w.closed = true
 	return nil
 }
@@ -78,7 +93,7 @@ func readFrame(r io.Reader) (ws.Frame, error) {
 
 func open(t testing.TB, in io.Reader) (*relayclient.Conn, *wire) {
 	t.Helper()
-	w := &wire{in: in}
+	w := &wire{in: in, gone: make(chan struct{})}
 	conn, err := relayclient.Upgraded(w, time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +136,7 @@ func mixed() (stream []byte, payload string) {
 func checkMixed(t *testing.T, in io.Reader, want string) {
 	t.Helper()
 	conn, w := open(t, in)
+	w.stays = true
 	got, err := io.ReadAll(conn)
 	if err != nil || string(got) != want {
 		t.Fatalf("read: got %d bytes and %v, want %d and the end of the stream", len(got), err, len(want))
@@ -134,6 +150,7 @@ func checkMixed(t *testing.T, in io.Reader, want string) {
 	if err := conn.CloseWrite(); err != nil {
 		t.Errorf("CloseWrite: %v", err)
 	}
+	w.Close() // the relay's part, once both Close frames have passed
 	conn.Close()
 	var data, closes []string
 	for _, f := range w.sent(t) {
@@ -387,5 +404,19 @@ func decode(stream []byte) (data []byte, clean bool) {
 		if int64(len(payload)) < h.Length {
 			return data, false
 		}
+	}
+}
+
+func TestWritesFailOnceTheRelayIsGone(t *testing.T) {
+	conn, _ := open(t, bytes.NewReader(closeFrame(1000, "Shutdown"))) // and then the end of the connection
+	if _, err := io.ReadAll(conn); err != nil {
+		t.Fatal(err)
+	}
+	conn.WaitDrained()
+	if _, err := conn.Write([]byte("lost")); !errors.Is(err, relayclient.ErrDropped) {
+		t.Errorf("write: got %v, want %v", err, relayclient.ErrDropped)
+	}
+	if err := conn.CloseWrite(); !errors.Is(err, relayclient.ErrDropped) {
+		t.Errorf("CloseWrite: got %v, want %v", err, relayclient.ErrDropped)
 	}
 }

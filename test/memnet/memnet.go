@@ -142,12 +142,12 @@ func (s *stream) write(p []byte) (n int, err error) {
 			return n, syscall.EPIPE
 		case s.err != nil:
 			return n, s.err
+		case len(p) == 0:
+			return n, nil // of nothing too: only a reset is met without sending
 		case s.gone:
 			return n, syscall.EPIPE
 		case s.writer.expired:
 			return n, os.ErrDeadlineExceeded
-		case len(p) == 0:
-			return n, nil
 		}
 		if room := min(bufferSize-len(s.buf), len(p)); room > 0 {
 			s.buf = append(s.buf, p[:room]...)

@@ -1,0 +1,22 @@
+package relayclient
+
+import "time"
+
+// path is what the kernel knows of the way to the relay. The zero value knows
+// nothing.
+type path struct {
+	unsent        uint32        // bytes held back: the far side's window is closed, or the network is slow
+	unacked       uint32        // segments on their way
+	retransmitted bool          // the oldest of them has been sent again
+	sinceAck      time.Duration // since the relay's kernel last acknowledged anything
+}
+
+// heldBack reports whether a ping that has been written may not have left.
+func (p path) heldBack() bool { return p.unsent > 0 }
+
+// unanswered reports whether the relay's machine has acknowledged nothing for d
+// although something was sent, again and again. A machine that is there
+// acknowledges even while its program takes no data.
+func (p path) unanswered(d time.Duration) bool {
+	return p.unacked > 0 && p.retransmitted && p.sinceAck > d
+}
