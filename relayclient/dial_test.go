@@ -45,7 +45,8 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func start(t *testing.T, adjust func(*relay.Server)) *world {
+// newWorld returns a relay that does not serve yet.
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	cert, ca, err := relay.NewCertificate("localhost", "127.0.0.1")
 	if err != nil {
@@ -63,6 +64,12 @@ func start(t *testing.T, adjust func(*relay.Server)) *world {
 		log:   &logBuffer{},
 	}
 	w.roots.AppendCertsFromPEM(ca)
+	return w
+}
+
+func start(t *testing.T, adjust func(*relay.Server)) *world {
+	t.Helper()
+	w := newWorld(t)
 	if adjust != nil {
 		adjust(w.relay)
 	}
@@ -70,7 +77,7 @@ func start(t *testing.T, adjust func(*relay.Server)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.addr = fmt.Sprintf("localhost:%d", ln.Addr().(*net.TCPAddr).Port)
+	w.addr = "localhost:" + port(ln)
 	serve(t, func(ctx context.Context) error { return w.relay.Serve(ctx, ln) })
 	w.client = &relayclient.Client{
 		Endpoint: w.addr,
@@ -79,6 +86,8 @@ func start(t *testing.T, adjust func(*relay.Server)) *world {
 	}
 	return w
 }
+
+func port(ln net.Listener) string { return fmt.Sprint(ln.Addr().(*net.TCPAddr).Port) }
 
 // serve runs f until the test ends and waits for it.
 func serve(t *testing.T, f func(context.Context) error) {

@@ -11,8 +11,9 @@ type path struct {
 	sinceAck      time.Duration // since the relay's kernel last acknowledged anything
 }
 
-// heldBack reports whether a ping that has been written may not have left.
-func (p path) heldBack() bool { return p.unsent > 0 }
+// heldBack reports whether a ping that has been written may not have left, for
+// another reason than that nothing gets through.
+func (p path) heldBack() bool { return p.unsent > 0 && !p.retransmitted }
 
 // unanswered reports whether the relay's machine has acknowledged nothing for d
 // although something was sent, again and again. A machine that is there

@@ -1,0 +1,93 @@
+package relayclient_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hyco-sidecar/relayclient"
+	"hyco-sidecar/test/listener"
+)
+
+// kept keeps what it accepts.
+type kept struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []*net.TCPConn
+}
+
+func (k *kept) Accept() (net.Conn, error) {
+	c, err := k.Listener.Accept()
+	if err == nil {
+		k.mu.Lock()
+		k.conns = append(k.conns, c.(*net.TCPConn))
+		k.mu.Unlock()
+	}
+	return c, err
+}
+
+// vanish has the kernel drop whatever arrives at the relay's end of conn's
+// connection, as a machine that is gone would.
+func (k *kept) vanish(t *testing.T, conn *relayclient.Conn) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.conns {
+		if c.RemoteAddr().String() != conn.LocalAddr().String() {
+			continue
+		}
+		raw, err := c.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
+		raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatal("the relay has no such connection")
+}
+
+func TestVanishedRelayIsNoticed(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		send int // bytes after the relay has vanished
+	}{
+		{"idle", 0},
+		{"with a request in flight", 8},
+		{"with more in flight than buffers hold", 32 << 20},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // each waits for eleven seconds
+			w := newWorld(t)
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := &kept{Listener: ln}
+			w.addr = "localhost:" + port(ln)
+			serve(t, func(ctx context.Context) error { return w.relay.Serve(ctx, k) })
+			w.client = &relayclient.Client{Endpoint: w.addr, RootCAs: w.roots, KeepAlive: time.Second}
+			w.listen(t, listener.HalfClose, func(c *net.TCPConn) { defer c.Close(); io.Copy(io.Discard, c) })
+			conn := w.dial(t)
+			defer conn.Close()
+			k.vanish(t, conn)
+			began := time.Now()
+			go conn.Write(make([]byte, test.send))
+			_, err = conn.Read(make([]byte, 1))
+			if !errors.Is(err, relayclient.ErrUnresponsive) {
+				t.Errorf("got %v after %v, want %v", err, time.Since(began), relayclient.ErrUnresponsive)
+			}
+		})
+	}
+}
