@@ -231,9 +231,28 @@ func TestFaults(t *testing.T) {
 			"HYCO_CONNECTION_0_CONNECTION_STRING_FILE: HYCO_CONNECTION_0_CONNECTION_STRING is set as well: keep one of the two",
 			"HYCO_CONNECTION_1_CONNECTION_STRING_FILE: " + fmt.Sprintf("%q", empty) + " is empty",
 			"HYCO_CONNECTION_STRING_FILE: cannot read " + fmt.Sprintf("%q", filepath.Join(dir, "absent")) + ": no such file or directory: name a file",
-			"HYCO_CA_FILE: " + fmt.Sprintf("%q", empty) + " holds no certificate",
-			"HYCO_CONNECTION_1_CONNECTION_STRING: it is missing",
-			"HYCO_CONNECTION_STRING: it is missing for HYCO_ENDPOINTS"}},
+			"HYCO_CA_FILE: " + fmt.Sprintf("%q", empty) + " holds no certificate"}},
+		{"pipes", append(good, "HYCO_CONNECTION_0_ENDPOINT=a:1", "HYCO_CONNECTION_0_CONNECTION_STRING_FILE="+dir), []string{
+			"HYCO_CONNECTION_0_CONNECTION_STRING_FILE: cannot read " + fmt.Sprintf("%q", dir) + ": it is not a regular file"}},
+		{"N itself", append(good, "HYCO_CONNECTION_N_ENDPOINT=a:1"), []string{
+			"HYCO_CONNECTION_N_ENDPOINT: N stands for a number: write for example HYCO_CONNECTION_0_ENDPOINT"}},
+		{"indices that are none", append(good, "HYCO_CONNECTION_00_ENDPOINT=a:1", "HYCO_CONNECTION_99999999999999999999_ENDPOINT=a:1"), []string{
+			"HYCO_CONNECTION_00_ENDPOINT: no such setting: did you mean HYCO_CONNECTION_0_ENDPOINT?",
+			"HYCO_CONNECTION_99999999999999999999_ENDPOINT: no such setting"}},
+		{"names from nowhere", append(good, "HYCO_\x1b[31m=1"), []string{`"HYCO_\x1b[31m": no such setting`}},
+		{"lists of nothing", append(good[:1:1], "HYCO_ENDPOINTS=,", "HYCO_DNS_LISTEN=,", "HYCO_DNS_UPSTREAMS= , ,"), []string{
+			`HYCO_DNS_LISTEN: "," names nothing`, `HYCO_DNS_UPSTREAMS: ", ," names nothing`, `HYCO_ENDPOINTS: "," names nothing`}},
+		{"quotation marks", []string{"HYCO_CONNECTION_0_ENDPOINT=\"a:1\"", "HYCO_CONNECTION_0_CONNECTION_STRING='" + portal + "'", "HYCO_DNS_TTL=\"soon\""}, []string{
+			"HYCO_CONNECTION_0_CONNECTION_STRING: the value stands in quotation marks: write it without them",
+			"HYCO_CONNECTION_0_ENDPOINT: the value stands in quotation marks",
+			"HYCO_DNS_TTL: the value stands in quotation marks",
+			`HYCO_DNS_TTL: "soon" is not a duration`}},
+		{"a broadcast", []string{"HYCO_CONNECTION_0_ENDPOINT=a:1", "HYCO_CONNECTION_0_CONNECTION_STRING=" + portal, "HYCO_CONNECTION_0_ADDRESS=127.255.255.255"}, []string{
+			"HYCO_CONNECTION_0_ADDRESS: 127.255.255.255 is a broadcast address"}},
+		{"blanks in an endpoint", []string{"HYCO_CONNECTION_0_ENDPOINT=a.b : 1", "HYCO_CONNECTION_0_CONNECTION_STRING=" + portal}, []string{
+			`HYCO_CONNECTION_0_ENDPOINT: "a.b : 1" is not host:port`}},
+		{"the relay with a dot", []string{"HYCO_CONNECTION_STRING=Endpoint=sb://contoso.example./", "HYCO_ENDPOINTS=contoso.example:1=a"}, []string{
+			`HYCO_ENDPOINTS: "contoso.example" is the relay itself`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := config.Load(test.environ)
@@ -279,7 +298,14 @@ func TestConnectionStringFaults(t *testing.T) {
 		{"no equals sign", "Endpoint=sb://c/;" + strings.ReplaceAll(key, "=", ""), "part 2 of the connection string has no '='"},
 		{"unknown key", "Endpoint=sb://c/;Entity=e", `part 2 of the connection string has the unknown key "Entity"`},
 		{"a key of its own", key, `part 1 of the connection string has the unknown key "…"`},
-		{"quotes", `"` + portal + `"`, "it stands in quotation marks"},
+		{"quotes", `"` + portal + `"`, "the value stands in quotation marks"},
+		{"name and key swapped", "Endpoint=sb://c/;EntityPath=e;SharedAccessKeyName=" + key + ";SharedAccessKey=defaultSender", "SharedAccessKeyName looks like a key"},
+		{"a placeholder", "Endpoint=sb://c/;EntityPath=e;SharedAccessKeyName=a;SharedAccessKey=…", "SharedAccessKey holds a character that no key has"},
+		{"a broken key", "Endpoint=sb://c/;EntityPath=e;SharedAccessKeyName=a;SharedAccessKey=ab cd", "SharedAccessKey holds a character that no key has"},
+		{"a port too large", "Endpoint=sb://c:99999/;EntityPath=e", "Endpoint in the connection string has no valid port"},
+		{"no port", "Endpoint=sb://c:/;EntityPath=e", "Endpoint in the connection string has no valid port"},
+		{"a host that is none", "Endpoint=sb://a,b/;EntityPath=e", "Endpoint in the connection string has no valid host"},
+		{"a fragment", "Endpoint=sb://c/#x;EntityPath=e", "Endpoint in the connection string has more than a host"},
 		{"a slash too many", "Endpoint=sb://c/;EntityPath=/e", "EntityPath begins or ends with '/'"},
 		{"no name", "Endpoint=sb://c/;EntityPath=a b", "EntityPath is not the name of a hybrid connection"},
 		{"a key too long", "Endpoint=sb://c/;EntityPath=e;SharedAccessKeyName=a;SharedAccessKey=" + strings.Repeat("x", 257), "SharedAccessKeyName or SharedAccessKey is longer than 256"},

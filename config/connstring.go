@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -25,9 +27,6 @@ const portalShape = "copy it from the portal: Endpoint=sb://NAMESPACE.servicebus
 // separated by semicolons, keys in any case, the last of two equal ones winning.
 // Space around keys and values is ignored. Problems never quote a value.
 func parseConnectionString(text string) (cs connectionString, problem, remedy string) {
-	if strings.ContainsAny(text[:1]+text[len(text)-1:], `"'`) {
-		return cs, "it stands in quotation marks", "write it without them"
-	}
 	values := make(map[string]string)
 	part := 0
 	for pair := range strings.SplitSeq(text, ";") {
@@ -66,6 +65,10 @@ func parseConnectionString(text string) (cs connectionString, problem, remedy st
 		return cs, "SharedAccessSignature stands beside a key", "keep one of the two"
 	case cs.signature != "" && !validSignature(cs.signature):
 		return cs, "SharedAccessSignature is not a token", "it begins with \"SharedAccessSignature \" and has the fields sr, sig, se and skn"
+	case secretShape.MatchString(cs.keyName) || strings.HasSuffix(cs.keyName, "="):
+		return cs, "SharedAccessKeyName looks like a key", "check that name and key are not swapped"
+	case strings.ContainsFunc(cs.key, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return cs, "SharedAccessKey holds a character that no key has", "copy the key as it stands in the portal"
 	case cs.keyName == "" && cs.key != "":
 		return cs, "SharedAccessKeyName is missing", "add the name of the key's rule, for example defaultSender"
 	case cs.keyName != "" && cs.key == "":
@@ -87,10 +90,24 @@ func namespace(endpoint string) (host, problem string) {
 		return "", "Endpoint in the connection string is not a URI"
 	case !strings.EqualFold(u.Scheme, "sb"):
 		return "", fmt.Sprintf("Endpoint in the connection string has the scheme %s instead of sb", show(u.Scheme))
-	case u.User != nil || u.RawQuery != "" || strings.Trim(u.Path, "/") != "":
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
 		return "", "Endpoint in the connection string has more than a host"
 	}
-	return strings.ToLower(u.Host), ""
+	host = strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if !hostName.MatchString(host) && !isIP(host) {
+		return "", "Endpoint in the connection string has no valid host"
+	}
+	if strings.HasSuffix(u.Host, ":") {
+		return "", "Endpoint in the connection string has no valid port"
+	}
+	if u.Port() == "" {
+		return host, ""
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil || port == 0 {
+		return "", "Endpoint in the connection string has no valid port"
+	}
+	return net.JoinHostPort(host, u.Port()), ""
 }
 
 // entityName is what the bridge tools accept as a name.

@@ -13,7 +13,7 @@ import (
 )
 
 // index matches the variables of the indexed form.
-var index = regexp.MustCompile(`^HYCO_CONNECTION_(\d+)_(.+)$`)
+var index = regexp.MustCompile(`^HYCO_CONNECTION_(0|[1-9]\d{0,3})_(.+)$`)
 
 // serviceLink matches what Kubernetes sets for a Service whose name begins with
 // "hyco". A plain _PORT is only one when its value is a URL.
@@ -28,6 +28,7 @@ func isServiceLink(name, value string) bool {
 type environment struct {
 	values  map[string]string // trimmed, without empty ones; indices renumbered from 0 without gaps
 	indices []int             // the index as written, by position
+	faulty  map[string]bool   // variables whose _FILE twin was no use: they are missing, but that is not the fault
 }
 
 // readEnvironment takes our variables out of environ, reads the _FILE twins, and
@@ -46,26 +47,40 @@ func readEnvironment(environ []string, f *faults) environment {
 		known[s.Name] = true
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !known[generic(name)] {
+		switch {
+		case strings.HasPrefix(name, "HYCO_CONNECTION_N_"):
+			f.add(name, "write for example HYCO_CONNECTION_0_"+strings.TrimPrefix(name, "HYCO_CONNECTION_N_"), "N stands for a number")
+			delete(given, name)
+		case !known[generic(name)]:
 			f.add(name, suggestion(name, known), "no such setting")
 			delete(given, name)
 		}
 	}
-	readFiles(given, f)
-	return renumber(given, f)
+	faulty := readFiles(given, f)
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if v := given[name]; len(v) > 1 && v[0] == v[len(v)-1] && strings.Contains(`"'`, v[:1]) {
+			f.add(name, "write it without them", "the value stands in quotation marks")
+			given[name] = strings.TrimSpace(v[1 : len(v)-1]) // so that the rest is examined
+		}
+	}
+	env := renumber(given, f)
+	env.faulty = faulty
+	return env
 }
 
 // generic replaces the index by N: HYCO_CONNECTION_3_ENDPOINT is
 // HYCO_CONNECTION_N_ENDPOINT. Indices with leading zeros are not ours.
 func generic(name string) string {
-	if m := index.FindStringSubmatch(name); m != nil && (m[1] == "0" || m[1][0] != '0') {
+	if m := index.FindStringSubmatch(name); m != nil {
 		return "HYCO_CONNECTION_N_" + m[2]
 	}
 	return name
 }
 
-// readFiles replaces every X_FILE by an X with the file's content.
-func readFiles(given map[string]string, f *faults) {
+// readFiles replaces every X_FILE by an X with the file's content, and returns the
+// X for which that failed.
+func readFiles(given map[string]string, f *faults) (faulty map[string]bool) {
+	faulty = make(map[string]bool)
 	twins := secretTwins()
 	for _, twin := range slices.Sorted(maps.Keys(given)) {
 		name, ok := strings.CutSuffix(twin, "_FILE")
@@ -78,18 +93,32 @@ func readFiles(given map[string]string, f *faults) {
 			f.add(twin, "keep one of the two", "%s is set as well", name)
 			continue
 		}
-		content, err := os.ReadFile(path)
-		if err != nil {
+		content, err := readFile(path)
+		switch value := strings.TrimSpace(strings.TrimPrefix(content, "\ufeff")); {
+		case err != nil:
 			f.add(twin, "name a file that this user may read", "cannot read %s: %s", show(path), reason(err))
-			continue
-		}
-		value := strings.TrimSpace(string(content))
-		if value == "" {
+			faulty[name] = true
+		case value == "":
 			f.add(twin, "put the connection string into it", "%s is empty", show(path))
-			continue
+			faulty[name] = true
+		default:
+			given[name] = value
 		}
-		given[name] = value
 	}
+	return faulty
+}
+
+// readFile reads a regular file; a pipe could wait for ever.
+func readFile(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", errors.New("it is not a regular file")
+	}
+	content, err := os.ReadFile(path)
+	return string(content), err
 }
 
 // reason is a file error without the path, which the fault shows already.
@@ -106,9 +135,8 @@ func renumber(given map[string]string, f *faults) environment {
 	seen := make(map[int]bool)
 	for name := range given {
 		if m := index.FindStringSubmatch(name); m != nil {
-			if n, err := strconv.Atoi(m[1]); err == nil {
-				seen[n] = true
-			}
+			n, _ := strconv.Atoi(m[1]) // four digits at most
+			seen[n] = true
 		}
 	}
 	env := environment{values: make(map[string]string), indices: slices.Sorted(maps.Keys(seen))}
@@ -148,9 +176,11 @@ func suggestion(name string, known map[string]bool) string {
 	if best == "" {
 		return "remove it, or see `hyco-sidecar help` for the settings"
 	}
+	n := "0"
 	if m := index.FindStringSubmatch(name); m != nil {
-		best = strings.Replace(best, "_N_", "_"+m[1]+"_", 1)
+		n = m[1]
 	}
+	best = strings.Replace(best, "_N_", "_"+n+"_", 1)
 	return "did you mean " + best + "?"
 }
 

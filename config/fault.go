@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
@@ -37,6 +38,9 @@ func report(faults []error) string {
 type faults struct{ *multierror.Error }
 
 func (f *faults) add(variable, remedy, problem string, args ...any) {
+	if !variableName.MatchString(variable) {
+		variable = strconv.Quote(variable)
+	}
 	f.Error = multierror.Append(f.Error, &Fault{
 		Variable: variable,
 		Problem:  fmt.Sprintf(problem, args...),
@@ -44,6 +48,9 @@ func (f *faults) add(variable, remedy, problem string, args ...any) {
 	})
 	f.ErrorFormat = report
 }
+
+// variableName matches what can be printed as it is.
+var variableName = regexp.MustCompile(`^[A-Z0-9_…]+$`)
 
 // secretShape matches text that may be, or hold, a key or a token: people paste
 // into the wrong variable.

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/x509"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -93,7 +94,10 @@ func (l *loader) level(name, value string) slog.Level {
 
 // addrPorts reads a list of ip or ip:port; the port is 53 where none is given.
 func (l *loader) addrPorts(name, value string) []netip.AddrPort {
-	var all []netip.AddrPort
+	all := []netip.AddrPort{}
+	if strings.Trim(value, separators) == "" {
+		l.faults.add(name, "write ip or ip:port, or leave it out", "%s names nothing", show(value))
+	}
 	for item := range list(value) {
 		addrPort, err := netip.ParseAddrPort(item)
 		if err != nil {
@@ -116,9 +120,12 @@ func (l *loader) addrPorts(name, value string) []netip.AddrPort {
 	return all
 }
 
+// separators stand between the items of a list.
+const separators = ", \t\r\n"
+
 // list splits at commas and white space.
-func list(value string) func(func(string) bool) {
-	return strings.FieldsFuncSeq(value, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r' })
+func list(value string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(separators, r) })
 }
 
 // upstreamsAreNotUs refuses an upstream that is our own resolver.
@@ -206,7 +213,9 @@ func (l *loader) indexed() ([]Connection, map[string]netip.Addr) {
 		complete := l.endpoint(&c, g.Endpoint)
 		switch {
 		case g.ConnectionString == "":
-			l.faults.add(name("CONNECTION_STRING"), portalShape, "it is missing")
+			if !l.env.faulty[name("CONNECTION_STRING")] {
+				l.faults.add(name("CONNECTION_STRING"), portalShape, "it is missing")
+			}
 			complete = false
 		default:
 			cs, ok := l.connectionString(name("CONNECTION_STRING"), g.ConnectionString)
@@ -236,6 +245,8 @@ func (l *loader) override(name, value, host string, fixed map[string]netip.Addr,
 		l.faults.add(name, "write for example 127.77.0.10", "%s is not an address", show(value))
 	case !loopback.Contains(addr):
 		l.faults.add(name, "write an address from 127.0.0.0/8: others cannot be bound and would be reachable from outside", "%s is not an IPv4 loopback address", addr)
+	case addr == netip.AddrFrom4([4]byte{127, 255, 255, 255}):
+		l.faults.add(name, "write for example 127.77.0.10", "%s is a broadcast address", addr)
 	case owner[addr] != "" && owner[addr] != host:
 		l.faults.add(name, "give each host an address of its own", "%s stands for %s already", addr, owner[addr])
 	case fixed[host].IsValid() && fixed[host] != addr:
@@ -251,16 +262,20 @@ func (l *loader) compact() []Connection {
 	switch {
 	case l.set.Endpoints == "" && l.set.ConnectionString == "":
 		return nil
+	case strings.Trim(l.set.Endpoints, separators) == "" && l.set.Endpoints != "":
+		l.faults.add(variable, "write host:port=NAME, or leave it out", "%s names nothing", show(l.set.Endpoints))
+		return nil
 	case l.set.Endpoints == "":
 		l.faults.add(variable, "set it, for example sql01.corp.example:1433=sql01-hc", "it is missing, so HYCO_CONNECTION_STRING is not used")
 		return nil
 	}
 	var cs connectionString
 	usable := false
-	if l.set.ConnectionString == "" {
-		l.faults.add("HYCO_CONNECTION_STRING", portalShape, "it is missing for HYCO_ENDPOINTS")
-	} else {
+	switch {
+	case l.set.ConnectionString != "":
 		cs, usable = l.connectionString("HYCO_CONNECTION_STRING", l.set.ConnectionString)
+	case !l.env.faulty["HYCO_CONNECTION_STRING"]:
+		l.faults.add("HYCO_CONNECTION_STRING", portalShape, "it is missing for HYCO_ENDPOINTS")
 	}
 	var all []Connection
 	unnamed := 0
@@ -331,6 +346,9 @@ func (l *loader) endpoint(c *Connection, text string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	port, err := strconv.ParseUint(portText, 10, 16)
 	switch {
+	case host == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == '\'' || r == ';' || r == '/' }):
+		l.faults.add(c.Variable, example, "%s is not host:port", show(text))
+		return false
 	case err != nil || port == 0:
 		l.faults.add(c.Variable, "write a port from 1 to 65535", "%s has no valid port", show(text))
 		return false
