@@ -23,6 +23,7 @@ type answerer struct {
 	table  *Table
 	ttl    uint32 // seconds
 	canary [2]string
+	probe  string // the name by which this instance finds loops
 }
 
 // answer returns the reply to a client's message and what to report of it. If
@@ -44,7 +45,7 @@ func (a *answerer) answer(raw []byte) (reply []byte, q *query, report Answered) 
 		rr = &dns.A{Hdr: q.header(dns.TypeA, ttl), A: addr.AsSlice()}
 	} else if name, ok := a.table.pointer(key); ok {
 		rr = &dns.PTR{Hdr: q.header(dns.TypePTR, ttl), Ptr: name}
-	} else if key == Canary+"." {
+	} else if key == Canary+"." || key == a.probe && a.probe != "" {
 		report.Source = SourceCanary
 		ttl = 0
 		rr = &dns.TXT{Hdr: q.header(dns.TypeTXT, ttl), Txt: a.canary[:]}

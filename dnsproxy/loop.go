@@ -56,16 +56,16 @@ func leadsTo(upstream, listen netip.AddrPort, local []netip.Addr) bool {
 // later.
 const canaryTries = 5
 
-// checkLoop asks an upstream for the canary until it has an answer. If the
-// answer is our own, queries sent there come back to us and multiply, so the
-// upstream is not used any more. The canary of another instance is welcome:
-// that is a sidecar behind a sidecar.
+// checkLoop asks an upstream for a name of this instance's alone until it has an
+// answer. If the answer is our own, queries sent there come back to us and
+// multiply, so the upstream is not used any more. Another sidecar passes the
+// name on like any other: one behind us is welcome, one that leads back is not.
 func (p *proxy) checkLoop(ctx context.Context, u *upstream) {
 	for try := range canaryTries {
 		if try > 0 && !sleep(ctx, p.pool.timeout<<(try-1)) {
 			return
 		}
-		if instance, ok := p.pool.askCanary(ctx, u); ok {
+		if instance, ok := p.pool.askInstance(ctx, u, p.own.probe); ok {
 			if instance == p.instance {
 				u.loops.Store(true)
 				p.log.LogAttrs(ctx, slog.LevelError,
@@ -77,11 +77,14 @@ func (p *proxy) checkLoop(ctx context.Context, u *upstream) {
 	}
 }
 
-// askCanary returns the instance id an upstream gives, "" if it has none. ok is
-// false if the upstream could not tell.
-func (p *pool) askCanary(ctx context.Context, u *upstream) (instance string, ok bool) {
+// probeName is the name that instance answers and nobody else.
+func probeName(instance string) string { return instance + ".loop." + Canary + "." }
+
+// askInstance returns the instance id that an upstream gives for name, "" if it
+// has none. ok is false if the upstream could not tell.
+func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (instance string, ok bool) {
 	m := new(dns.Msg)
-	m.SetQuestion(Canary+".", dns.TypeTXT)
+	m.SetQuestion(name, dns.TypeTXT)
 	q := parseQuery(pack(m))
 	if q == nil {
 		return "", false

@@ -109,11 +109,11 @@ func TestUpstreamThatLeadsBackIsReportedAndLeftOut(t *testing.T) {
 func TestAnotherInstanceIsAnUpstreamLikeAnyOther(t *testing.T) {
 	up := fakedns.Start(t, fakedns.Answer(record(t)))
 	behind, behindAddr := udpSocket(t)
-	canary := make(chan bool, 10)
+	passedOn := make(chan bool, 10)
 	serveAt(t, behind, &dnsproxy.Server{Upstreams: upstreams(up), Hooks: dnsproxy.Hooks{
 		Answered: func(a dnsproxy.Answered) {
-			if a.Source == dnsproxy.SourceCanary {
-				canary <- true
+			if a.Source == dnsproxy.SourceForwarded && a.Type == dnsproxy.Type(dns.TypeTXT) {
+				passedOn <- true
 			}
 		},
 	}})
@@ -123,7 +123,7 @@ func TestAnotherInstanceIsAnUpstreamLikeAnyOther(t *testing.T) {
 		Upstreams: []netip.AddrPort{behindAddr},
 		Logger:    slog.New(slog.NewTextHandler(logged, nil)),
 	})
-	<-canary
+	<-passedOn
 	for range 3 {
 		if got := c.ask("udp", question(host, dns.TypeA)); len(got.Answer) != 1 {
 			t.Errorf("got %v", got)
@@ -131,6 +131,40 @@ func TestAnotherInstanceIsAnUpstreamLikeAnyOther(t *testing.T) {
 	}
 	if logged.String() != "" {
 		t.Errorf("logged %s", logged)
+	}
+}
+
+func TestTwoInstancesThatForwardToEachOtherNotice(t *testing.T) {
+	one, oneAddr := udpSocket(t)
+	other, otherAddr := udpSocket(t)
+	var clients []*client
+	var logs []*logBuffer
+	for _, side := range []struct {
+		pc net.PacketConn
+		to netip.AddrPort
+	}{{one, otherAddr}, {other, oneAddr}} {
+		logged := &logBuffer{lines: make(chan bool, 100)}
+		logs = append(logs, logged)
+		clients = append(clients, serveAt(t, side.pc, &dnsproxy.Server{
+			Upstreams: []netip.AddrPort{side.to},
+			Logger:    slog.New(slog.NewTextHandler(logged, nil)),
+		}))
+	}
+	// Whichever asks first finds the loop and so opens it; the other's probe then
+	// ends there.
+	select {
+	case <-logs[0].lines:
+	case <-logs[1].lines:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody noticed")
+	}
+	for _, c := range clients {
+		if got := c.ask("udp", question(host, dns.TypeA)); got.Rcode != dns.RcodeServerFailure {
+			t.Errorf("got %v", got)
+		}
+	}
+	if all := logs[0].String() + logs[1].String(); !strings.Contains(all, "leads back to this process") {
+		t.Errorf("logged %s", all)
 	}
 }
 

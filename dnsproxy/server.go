@@ -104,6 +104,7 @@ type proxy struct {
 	instance string
 	inFlight chan struct{} // one element for each forwarded query
 	tcpConns chan struct{} // one element for each accepted connection
+	overload episode
 	log      *slog.Logger
 	answered func(Answered)
 }
@@ -127,6 +128,7 @@ func (s *Server) proxy() *proxy {
 		table:  s.Table,
 		ttl:    seconds(cmp.Or(s.TTL, 30*time.Second)),
 		canary: canaryStrings(s.Version, p.instance),
+		probe:  probeName(p.instance),
 	}
 	if p.pool.dial == nil {
 		p.pool.dial = new(net.Dialer).DialContext
@@ -161,6 +163,7 @@ func (p *proxy) serveQuery(ctx context.Context, wg *sync.WaitGroup, network stri
 	select {
 	case p.inFlight <- struct{}{}:
 	default:
+		p.overload.tell(ctx, p.log, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", cap(p.inFlight)))
 		finish(q.overloaded())
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -34,6 +35,7 @@ type pool struct {
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	log       *slog.Logger
 	asked     func(Asked)
+	starved   episode
 }
 
 type upstream struct {
@@ -115,6 +117,8 @@ func (p *pool) try(ctx context.Context, u *upstream, q *query, network string, t
 		if u.silentUntil.Swap(0) != 0 {
 			p.log.LogAttrs(ctx, slog.LevelInfo, "DNS upstream answers again", slog.String("upstream", u.addr.String()))
 		}
+	} else if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		p.starved.tell(ctx, p.log, "DNS queries fail: raise the limit of open files (ulimit -n)", slog.Any("error", err))
 	} else if u.silentUntil.Swap(time.Now().Add(silence).UnixNano()) == 0 {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS upstream does not answer",
 			slog.String("upstream", u.addr.String()), slog.Any("error", err))
@@ -123,4 +127,15 @@ func (p *pool) try(ctx context.Context, u *upstream, q *query, network string, t
 		p.asked(report)
 	}
 	return reply, err
+}
+
+// An episode is told about once a minute while it lasts. The zero value is ready.
+type episode struct{ told atomic.Int64 }
+
+func (e *episode) tell(ctx context.Context, log *slog.Logger, msg string, attrs ...slog.Attr) {
+	now := time.Now().UnixNano()
+	last := e.told.Load()
+	if now-last >= int64(time.Minute) && e.told.CompareAndSwap(last, now) {
+		log.LogAttrs(ctx, slog.LevelWarn, msg, attrs...)
+	}
 }

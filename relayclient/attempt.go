@@ -27,7 +27,7 @@ func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel() // the upgraded connection no longer depends on ctx
 
-	fail := &DialError{Entity: req.Entity, Host: c.address(), Stage: StageToken}
+	fail := &DialError{Entity: req.Entity, Host: c.address(), Stage: StageToken, anonymous: req.Tokens == nil}
 	header := make(http.Header)
 	header.Set("Relay-User-Agent", c.userAgent())
 	if req.Tokens != nil {

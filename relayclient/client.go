@@ -79,7 +79,8 @@ func (c *Client) Dial(ctx context.Context, req Request) (*Conn, error) {
 		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
 			return nil, last
 		}
-		c.logger().LogAttrs(ctx, slog.LevelDebug, "dialling again", slog.String("id", req.ID), slog.Any("error", failed))
+		c.logger().LogAttrs(ctx, slog.LevelDebug, "dialling again",
+			append(failed.LogAttrs(), slog.String("id", req.ID), slog.String("error", failed.Error()))...)
 		pause = min(2*pause, maxPause)
 	}
 }

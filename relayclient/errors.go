@@ -59,9 +59,12 @@ type DialError struct {
 	RetryAfter time.Duration // what the relay asked for, 0 when it did not
 	Attempts   int           // how many were made
 	Err        error         // one of the sentinels above, or the network's error
+
+	anonymous bool // no token was presented
 }
 
-// Error describes the failure in one line and never contains a token.
+// Error describes the failure in one line and never contains a token. The
+// relay's own words are in Phrase.
 func (e *DialError) Error() string {
 	var b strings.Builder
 	b.WriteString("relayclient: ")
@@ -71,7 +74,7 @@ func (e *DialError) Error() string {
 	b.WriteString(strings.TrimPrefix(sanitize(e.Err.Error()), "relayclient: "))
 	fmt.Fprintf(&b, " (hybrid connection %q", e.Entity)
 	if e.Status != 0 {
-		fmt.Fprintf(&b, ", %d %s", e.Status, e.Phrase)
+		fmt.Fprintf(&b, ", status %d", e.Status)
 	}
 	b.WriteString(")")
 	return b.String()
@@ -105,6 +108,8 @@ func (e *DialError) Next() string {
 		return fmt.Sprintf("check EntityPath %q against the namespace %s", e.Entity, e.Host)
 	case errors.Is(e.Err, ErrAddressBlocked):
 		return "allow this machine's public address in the namespace's networking settings"
+	case errors.Is(e.Err, ErrUnauthorized) && e.anonymous:
+		return "add a key with the Send right to the connection string: this hybrid connection requires one"
 	case errors.Is(e.Err, ErrUnauthorized):
 		return "check SharedAccessKeyName and SharedAccessKey, that the rule has the Send right, and this machine's clock"
 	case errors.Is(e.Err, ErrListenerRejected):
@@ -126,7 +131,7 @@ func (e *DialError) Next() string {
 	case StageToken:
 		return "check the identity that the token is asked for"
 	case StageResolve:
-		return "check Endpoint in the connection string and HYCO_DNS_UPSTREAMS"
+		return "check Endpoint in the connection string, and the nameservers in the sidecar's own /etc/resolv.conf"
 	case StageProxy:
 		return "check HTTPS_PROXY and NO_PROXY"
 	case StageConnect:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -56,6 +57,10 @@ func bind(ctx context.Context, dns []netip.AddrPort, endpoints []endpoint) (*soc
 	}
 	for _, e := range endpoints {
 		ln, err := lc.Listen(ctx, "tcp", e.listen.String())
+		if err != nil && slices.Contains(dns, e.listen) {
+			faults = multierror.Append(faults, fmt.Errorf("endpoint %s (%s): tcp %s: the sidecar's own resolver has it (HYCO_DNS_LISTEN): give the host another address", e.name, e.Variable, e.listen))
+			continue
+		}
 		if err != nil {
 			faults = multierror.Append(faults, bindError("endpoint "+e.name+" ("+e.Variable+")", "tcp", e.listen, err))
 			continue
@@ -92,6 +97,8 @@ func bindError(who, network string, addr netip.AddrPort, err error) error {
 		remedy = "set the sysctl net.ipv4.ip_unprivileged_port_start=0 for the container or pod (Docker does by itself), or add the capability NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRINUSE):
 		problem, remedy = inUse(network, addr)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		problem, remedy = "the limit of open files is reached", "raise it (ulimit -n)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		problem = "it is not an address of this machine"
 		remedy = "choose one of 127.0.0.0/8"

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
+	"time"
 
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
@@ -41,16 +43,20 @@ func serveCommand(environ []string, stderr io.Writer) int {
 	return exitOK
 }
 
+// sameSignal is how close to the first a second signal still belongs to it:
+// timeout(1) and some supervisors signal a process and then its group.
+const sameSignal = 250 * time.Millisecond
+
 // untilSignalled returns a context that the first SIGTERM or SIGINT ends; the
-// second ends the process. Connections that are then open are reset.
+// second ends the process, unless it has stopped by then. Connections that are
+// then open are reset.
 func untilSignalled(log *slog.Logger) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	done := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	var watch sync.WaitGroup
+	watch.Go(func() {
 		select {
 		case s := <-signals:
 			log.Info("draining", "signal", s.String())
@@ -58,17 +64,22 @@ func untilSignalled(log *slog.Logger) (context.Context, context.CancelFunc) {
 		case <-done:
 			return
 		}
+		earliest := time.After(sameSignal)
 		select {
 		case s := <-signals:
-			log.Warn("exiting at once", "signal", s.String())
-			os.Exit(exitFailed)
+			select {
+			case <-earliest:
+				log.Warn("exiting at once", "signal", s.String())
+				os.Exit(exitFailed)
+			case <-done:
+			}
 		case <-done:
 		}
-	}()
+	})
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)
-		<-ended
+		watch.Wait()
 		cancel()
 	}
 }
