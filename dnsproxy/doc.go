@@ -18,9 +18,9 @@
 // behind it, is forwarded. The question is echoed as it was written, since
 // clients put randomness into its case.
 //
-// [Canary] answers with the version of the program and an id of this process:
-// it tells a person "this is the resolver you are asking", and it tells the
-// Server whether an upstream leads back to itself.
+// [Canary] answers with the version of the program and an id of this process: it
+// tells a person "this is the resolver you are asking". A name below it, known
+// to this process alone, tells the [Server] whether an upstream leads back to it.
 //
 // # Refused
 //
