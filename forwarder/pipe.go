@@ -24,8 +24,8 @@ type pipe struct {
 	sending  atomic.Bool  // a piece is being written upwards
 	stall    *time.Timer  // runs meanwhile
 	up, down atomic.Int64 // bytes delivered
-	burst    atomic.Int64 // bytes sent upwards without a pause of burstPause
-	active   atomic.Int64 // when a byte last moved, in nanoseconds after joined
+	arriveBy atomic.Int64 // when what was sent upwards has arrived, at slowest; in nanoseconds after joined
+	active   atomic.Int64 // when a byte last moved, the same
 
 	mu          sync.Mutex
 	appEnded    bool  // the app ended its stream
@@ -112,12 +112,11 @@ func (p *pipe) send(data []byte) bool {
 	n, err := p.remote.Write(data)
 	p.sending.Store(false)
 	p.stall.Stop()
-	if p.silence() > burstPause {
-		p.burst.Store(0)
-	}
-	p.burst.Add(int64(n))
 	p.up.Add(int64(n))
 	p.touch()
+	now := time.Since(p.joined)
+	by := max(now, time.Duration(p.arriveBy.Load())) + time.Duration(n)*time.Second/slowest
+	p.arriveBy.Store(int64(min(by, now+maxUnderWay*time.Second/slowest)))
 	if err != nil {
 		p.mu.Lock()
 		p.upErr = err
@@ -276,17 +275,21 @@ const (
 	// goneGrace is how long the remote side has to answer our Close once the app
 	// has gone. A Hybrid Connection Manager does not until its target ends too.
 	goneGrace = 2 * time.Second
-	// graceRate is what the way to the target carries at least, in bytes per
-	// second: an app that sends a lot and closes leaves it in buffers all along
-	// the way, up to 16 MiB in the relay alone, and dropping the tunnel may cost it.
-	graceRate = 256 << 10
-	// burstPause is the pause after which what was sent before has arrived.
-	burstPause = 10 * time.Second
+	// An app that sends a lot and closes leaves it in buffers all along the way,
+	// up to 16 MiB in the relay alone, and dropping the tunnel may cost it. So the
+	// grace begins when the way, at the least that it may carry per second, is
+	// empty.
+	slowest     = 256 << 10
+	maxUnderWay = 32 << 20
 )
 
-// grace is how long the tunnel stays once the app has gone.
-func (p *pipe) grace() time.Duration {
-	return min(p.linger(), goneGrace+time.Duration(p.burst.Load())*time.Second/graceRate)
+// graceLeft is how long the tunnel still stays, the app having gone at goneAt.
+func (p *pipe) graceLeft() time.Duration {
+	arrived := p.joined.Add(time.Duration(p.arriveBy.Load()))
+	if arrived.Before(p.goneAt) {
+		arrived = p.goneAt
+	}
+	return time.Until(arrived.Add(goneGrace))
 }
 
 // schedule sets the timer to the next moment at which something may be due.
@@ -302,7 +305,7 @@ func (p *pipe) schedule() {
 	case p.halfDone():
 		due = p.linger() - p.silence()
 		if !p.goneAt.IsZero() {
-			due = min(due, p.grace()-time.Since(p.goneAt))
+			due = min(due, p.graceLeft())
 		} else if p.canAsk() {
 			due = min(due, p.askIn)
 		}
@@ -330,7 +333,7 @@ func (p *pipe) canAsk() bool {
 func (p *pipe) tick() {
 	p.mu.Lock()
 	halfDone, ask := p.halfDone(), p.canAsk()
-	gone := !p.goneAt.IsZero() && time.Since(p.goneAt) >= p.grace()
+	gone := !p.goneAt.IsZero() && p.graceLeft() <= 0
 	p.mu.Unlock()
 
 	switch silence := p.silence(); {
