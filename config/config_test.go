@@ -113,6 +113,13 @@ func TestDefaultsAndOverrides(t *testing.T) {
 	}
 }
 
+func TestDefaultRuleOfANamespaceIsARuleLikeAnyOther(t *testing.T) {
+	c := load(t, "HYCO_CONNECTION_STRING="+strings.Replace(portal, "defaultSender", "RootManageSharedAccessKey", 1), "HYCO_ENDPOINTS=a:1")
+	if got := c.Connections[0].KeyName; got != "RootManageSharedAccessKey" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSecretsFromFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "connection-string")
 	if err := os.WriteFile(path, []byte("\n  "+portal+"\n"), 0o600); err != nil {

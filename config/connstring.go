@@ -21,6 +21,10 @@ type connectionString struct {
 // keyWord is a key that can be shown: anything else may be part of a secret.
 var keyWord = regexp.MustCompile(`^[A-Za-z]{1,32}$`)
 
+// keyShape matches what is no rule's name but a key: 40 characters of base64, or
+// its padding.
+var keyShape = regexp.MustCompile(`^[A-Za-z0-9+/]{40,}$|=$`)
+
 const portalShape = "copy it from the portal: Endpoint=sb://NAMESPACE.servicebus.windows.net/;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=…"
 
 // parseConnectionString reads the form that the portal shows: key=value pairs
@@ -65,7 +69,7 @@ func parseConnectionString(text string) (cs connectionString, problem, remedy st
 		return cs, "SharedAccessSignature stands beside a key", "keep one of the two"
 	case cs.signature != "" && !validSignature(cs.signature):
 		return cs, "SharedAccessSignature is not a token", "it begins with \"SharedAccessSignature \" and has the fields sr, sig, se and skn"
-	case secretShape.MatchString(cs.keyName) || strings.HasSuffix(cs.keyName, "="):
+	case keyShape.MatchString(cs.keyName):
 		return cs, "SharedAccessKeyName looks like a key", "check that name and key are not swapped"
 	case strings.ContainsFunc(cs.key, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return cs, "SharedAccessKey holds a character that no key has", "copy the key as it stands in the portal"

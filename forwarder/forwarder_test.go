@@ -254,6 +254,59 @@ func TestResetIsNoticedWhileTheUploadStalls(t *testing.T) {
 	})
 }
 
+// slowly is a remote half that has ended, reads on, and takes its time.
+type slowly struct {
+	closedFully
+	takes <-chan time.Time
+	got   chan<- string
+}
+
+func (s slowly) Write(p []byte) (int, error) {
+	<-s.takes
+	s.got <- string(p)
+	return len(p), nil
+}
+
+func (slowly) CloseWrite() error { return nil }
+func (slowly) HalfClosed() bool  { return true }
+
+// TestStalledUploadAfterTheRemoteEndedGoesOn runs on real sockets: after an end of
+// stream the kernel answers an empty write with a broken pipe.
+func TestStalledUploadAfterTheRemoteEndedGoesOn(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	summaries := make(chan forwarder.Summary, 1)
+	s := &forwarder.Server{
+		NewID: func() string { return "some-id" },
+		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+			return slowly{closedFully{answer: strings.NewReader("")}, time.After(7 * time.Second), got}, nil
+		},
+		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { summaries <- s }},
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "api.corp.example:80"}) }()
+	app, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAll(t, "app", app, "")
+	write(t, app, "upload")
+	app.Close()
+	if data := <-got; data != "upload" {
+		t.Errorf("the remote side got %q", data)
+	}
+	wantCause(t, <-summaries, forwarder.Closed)
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEmptyWriteTellsAReset holds on to what the kernel does: with data still
 // unread, a write of nothing is the one call that meets the reset.
 func TestEmptyWriteTellsAReset(t *testing.T) {

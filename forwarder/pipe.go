@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -136,7 +137,11 @@ func (p *pipe) checkStall() {
 	if !p.sending.Load() {
 		return
 	}
-	if _, err := p.app.Write(nil); err != nil {
+	p.mu.Lock()
+	remoteEnded := p.remoteEnded
+	p.mu.Unlock()
+	// Once we have ended our direction towards the app, a broken pipe means that.
+	if _, err := p.app.Write(nil); err != nil && (!remoteEnded || errors.Is(err, syscall.ECONNRESET)) {
 		p.end(AppReset, nil)
 		return
 	}

@@ -55,6 +55,9 @@ func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 	switch {
 	case resp == nil:
 		fail.Stage, fail.Err = up.reached(), concise(ctx, err)
+		if fail.Stage == StageConnect || fail.Stage == StageTLS {
+			c.names.forget()
+		}
 		if fail.Stage == StageUpgrade && isNonsense(fail.Err) {
 			fail.Err = fmt.Errorf("%w: %w", ErrNotRelay, fail.Err)
 		}

@@ -78,7 +78,9 @@ func (b *body) Read(p []byte) (int, error) {
 		b.readErr = fmt.Errorf("%w: %w", ErrProtocol, scanErr)
 	case follow < n:
 		b.readErr = b.readClose(p[follow:n])
-		b.start(b.drain)
+		if !b.start(b.drain) {
+			close(b.drained) // the connection is being closed
+		}
 	case err != nil:
 		b.readErr = dropped(err)
 	}
@@ -217,13 +219,15 @@ func (b *body) answerPing(payload []byte) {
 	})
 }
 
-// start runs f in a goroutine that Close waits for, unless Close has begun.
-func (b *body) start(f func()) {
+// start runs f in a goroutine that Close waits for, and reports false when Close
+// has begun.
+func (b *body) start(f func()) bool {
 	b.ownerMu.Lock()
 	defer b.ownerMu.Unlock()
 	if !b.closed {
 		b.owned.Go(f)
 	}
+	return !b.closed
 }
 
 // Close closes the connection beneath, which ends a Read and a write in

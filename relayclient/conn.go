@@ -146,11 +146,12 @@ func (c *Conn) writeError(err error) error {
 }
 
 // closeWait is how long the relay, once both Close frames have passed, may take
-// to close the connection, which is the server's to do (RFC 6455 §7.1.1).
-const closeWait = 5 * time.Second
+// to close the connection, which is the server's to do (RFC 6455 §7.1.1). It
+// prolongs a drain, so it is short.
+const closeWait = 2 * time.Second
 
 // Close ends the connection and waits for its goroutines. After CloseWrite that
-// is an orderly end, which waits for up to five seconds for the relay's when both
+// is an orderly end, which waits for up to two seconds for the relay's when both
 // directions have ended. Without CloseWrite it is immediate, no Close frame is
 // sent, and the far side sees the stream break off.
 func (c *Conn) Close() error {

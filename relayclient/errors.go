@@ -192,7 +192,9 @@ func refusal(status int, phrase string) error {
 		return ErrNoListener
 	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
 		return ErrNotAccepted
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return ErrUnavailable
+	case http.StatusInternalServerError, http.StatusBadGateway:
 		if !fromRelay || strings.Contains(lower, "accepthandler") {
 			return ErrListenerRejected
 		}

@@ -33,8 +33,12 @@ type answer struct {
 // search suffixes, and two types.
 const maxRemembered = 64
 
-// maxNegative bounds how long "no such data" is believed.
-const maxNegative = time.Minute
+// However long nameservers allow, an address is believed for maxPositive, since
+// namespaces fail over, and "no such data" for maxNegative.
+const (
+	maxPositive = 5 * time.Minute
+	maxNegative = time.Minute
+)
 
 // resolver looks names up through the cache.
 func (c *nameCache) resolver() *net.Resolver {
@@ -78,6 +82,13 @@ func (c *nameCache) put(key string, reply []byte, ttl time.Duration) {
 		c.answers = make(map[string]answer)
 	}
 	c.answers[key] = answer{bytes.Clone(reply), c.time().Add(ttl)}
+}
+
+// forget makes the next look-up ask again: what was remembered leads nowhere.
+func (c *nameCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.answers)
 }
 
 // nameserver is one exchange of Go's resolver with a nameserver: a query
@@ -152,7 +163,7 @@ func lifetime(query, reply []byte) time.Duration {
 	for _, a := range answers {
 		ttl = min(ttl, a.Header.TTL)
 	}
-	return seconds(ttl)
+	return min(seconds(ttl), maxPositive)
 }
 
 func negative(r *dnsmessage.Parser) time.Duration {

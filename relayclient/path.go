@@ -12,8 +12,11 @@ type path struct {
 }
 
 // heldBack reports whether a ping that has been written may not have left, for
-// another reason than that nothing gets through.
-func (p path) heldBack() bool { return p.unsent > 0 && !p.retransmitted }
+// another reason than that nothing gets through. One lost segment is no such sign
+// while others are acknowledged.
+func (p path) heldBack() bool {
+	return p.unsent > 0 && !(p.retransmitted && p.sinceAck >= pongTimeout)
+}
 
 // unanswered reports whether the relay's machine has acknowledged nothing for d
 // although something was sent, again and again. A machine that is there

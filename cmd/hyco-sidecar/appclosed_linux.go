@@ -19,6 +19,21 @@ func appClosed(app, us netip.AddrPort) (bool, error) {
 	if !app.Addr().Is4() || !us.Addr().IsLoopback() {
 		return false, errors.ErrUnsupported // the app's end is not in this namespace
 	}
+	owned, err := hasOwner(app, us)
+	if err != unix.ENOENT {
+		return !owned, err
+	}
+	// A kernel without the answer says the same as one without the socket; but
+	// our own end is certainly there.
+	if _, err := hasOwner(us, app); err != nil {
+		return false, fmt.Errorf("sock_diag: %w: %w", err, errors.ErrUnsupported)
+	}
+	return true, nil
+}
+
+// hasOwner asks the kernel whether a process holds the socket at local that is
+// connected to peer. The error is ENOENT when there is no such socket.
+func hasOwner(local, peer netip.AddrPort) (bool, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	switch {
 	case err == unix.EMFILE, err == unix.ENFILE, err == unix.ENOBUFS, err == unix.ENOMEM:
@@ -31,7 +46,7 @@ func appClosed(app, us netip.AddrPort) (bool, error) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 		return false, fmt.Errorf("sock_diag: %w", err)
 	}
-	if err := unix.Sendto(fd, diagRequest(app, us), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(fd, diagRequest(local, peer), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return false, fmt.Errorf("sock_diag: %w", err)
 	}
 	reply := make([]byte, 1024)
@@ -39,7 +54,7 @@ func appClosed(app, us netip.AddrPort) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("sock_diag: %w", err)
 	}
-	return ownerless(reply[:n])
+	return owner(reply[:n])
 }
 
 const (
@@ -52,8 +67,8 @@ const (
 	allStates        = 0xffffffff
 )
 
-// diagRequest asks for the socket whose own address is app and whose peer is us.
-func diagRequest(app, us netip.AddrPort) []byte {
+// diagRequest asks for the socket at local that is connected to peer.
+func diagRequest(local, peer netip.AddrPort) []byte {
 	native, network := binary.NativeEndian, binary.BigEndian
 	b := make([]byte, unix.NLMSG_HDRLEN+diagRequestSize)
 	native.PutUint32(b[0:], uint32(len(b)))
@@ -63,9 +78,9 @@ func diagRequest(app, us netip.AddrPort) []byte {
 	req[0], req[1] = unix.AF_INET, unix.IPPROTO_TCP
 	native.PutUint32(req[4:], allStates)
 	id := req[8:] // struct inet_diag_sockid
-	network.PutUint16(id[0:], app.Port())
-	network.PutUint16(id[2:], us.Port())
-	src, dst := app.Addr().As4(), us.Addr().As4()
+	network.PutUint16(id[0:], local.Port())
+	network.PutUint16(id[2:], peer.Port())
+	src, dst := local.Addr().As4(), peer.Addr().As4()
 	copy(id[4:], src[:])
 	copy(id[20:], dst[:])
 	native.PutUint32(id[40:], ^uint32(0)) // no cookie
@@ -73,8 +88,8 @@ func diagRequest(app, us netip.AddrPort) []byte {
 	return b
 }
 
-// ownerless reads the answer.
-func ownerless(reply []byte) (bool, error) {
+// owner reads the answer.
+func owner(reply []byte) (bool, error) {
 	if len(reply) < unix.NLMSG_HDRLEN+4 {
 		return false, errors.New("sock_diag: short answer")
 	}
@@ -83,15 +98,17 @@ func ownerless(reply []byte) (bool, error) {
 	case unix.NLMSG_ERROR:
 		errno := unix.Errno(-int32(binary.NativeEndian.Uint32(body)))
 		if errno == unix.ENOENT {
-			return true, nil
+			return false, errno
 		}
 		return false, fmt.Errorf("sock_diag: %w: %w", errno, errors.ErrUnsupported)
 	case sockDiagByFamily:
 		if len(body) < diagMessageSize {
 			return false, errors.New("sock_diag: short answer")
 		}
-		// Where the connection is gone the kernel may find a listener on its port.
-		return body[diagStateAt] == stateListen || binary.NativeEndian.Uint32(body[diagInodeAt:]) == 0, nil
+		if body[diagStateAt] == stateListen { // found in the place of a connection that is gone
+			return false, unix.ENOENT
+		}
+		return binary.NativeEndian.Uint32(body[diagInodeAt:]) != 0, nil
 	}
 	return false, errors.New("sock_diag: unexpected answer")
 }

@@ -48,8 +48,7 @@ func serveCommand(environ []string, stderr io.Writer) int {
 const sameSignal = 250 * time.Millisecond
 
 // untilSignalled returns a context that the first SIGTERM or SIGINT ends; the
-// second ends the process, unless it has stopped by then. Connections that are
-// then open are reset.
+// second ends the process. Connections that are then open are reset.
 func untilSignalled(log *slog.Logger) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -64,16 +63,16 @@ func untilSignalled(log *slog.Logger) (context.Context, context.CancelFunc) {
 		case <-done:
 			return
 		}
-		earliest := time.After(sameSignal)
-		select {
-		case s := <-signals:
+		for began := time.Now(); ; {
 			select {
-			case <-earliest:
-				log.Warn("exiting at once", "signal", s.String())
-				os.Exit(exitFailed)
+			case s := <-signals:
+				if time.Since(began) >= sameSignal {
+					log.Warn("exiting at once", "signal", s.String())
+					os.Exit(exitFailed)
+				}
 			case <-done:
+				return
 			}
-		case <-done:
 		}
 	})
 	return ctx, func() {
