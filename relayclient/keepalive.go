@@ -19,7 +19,7 @@ type keepAlive struct {
 	interval time.Duration
 
 	// Only the timer's function touches these.
-	pinged time.Time // when the first unanswered ping was sent, zero when none is
+	pinged time.Time // when the unanswered ping was sent, zero when there is none
 	before time.Time // since when the read was waiting then
 
 	mu      sync.Mutex
@@ -57,14 +57,16 @@ func (c *Conn) checkAlive() {
 		abort(c.raw)
 		_ = c.body.Close() // where abort found no TCP beneath
 		return
-	case answered:
-		k.pinged = time.Time{}
+	case !answered:
+		k.rearm(min(k.interval, pongTimeout)) // TCP repeats the ping by itself
+		return
 	}
+	k.pinged = time.Time{}
 	if silent := time.Since(since); waits && silent < k.interval {
 		k.rearm(k.interval - silent)
 		return
 	}
-	if c.body.ping() && waits && k.pinged.IsZero() {
+	if c.body.ping() && waits {
 		k.pinged, k.before = time.Now(), since
 	}
 	k.rearm(min(k.interval, pongTimeout))
