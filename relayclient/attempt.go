@@ -48,6 +48,7 @@ func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 		},
 		HTTPHeader:     header,
 		OnPingReceived: up.pinged,
+		OnPongReceived: up.ponged,
 	})
 	if err == nil {
 		return newConn(ws, up.body, up.raw, c.keepAlive()), nil
@@ -145,6 +146,8 @@ func (u *upgrade) pinged(_ context.Context, payload []byte) bool {
 	u.body.answerPing(payload)
 	return false
 }
+
+func (u *upgrade) ponged(_ context.Context, payload []byte) { u.body.ponged(payload) }
 
 // concise takes the URL and the library's prefixes off a network error, and
 // names the time-out where it was one.

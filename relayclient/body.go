@@ -51,6 +51,8 @@ type body struct {
 	turn      chan struct{}          // holds one token while a frame is being written; back-pressure may make that long
 	closeSent atomic.Bool            // set by the turn's holder
 	pong      atomic.Pointer[[]byte] // the latest ping's payload, not yet answered
+	sent      atomic.Uint64          // data frames written
+	confirm   atomic.Uint64          // how many of them stood before the latest ping that was answered
 
 	peerGone atomic.Bool   // the connection ended after the peer's Close frame
 	drained  chan struct{} // closed when it did
@@ -178,8 +180,11 @@ func (b *body) send(opcode byte, frame []byte) error {
 	if b.peerGone.Load() {
 		return ErrDropped
 	}
-	if opcode == opClose {
+	switch opcode {
+	case opClose:
 		b.closeSent.Store(true)
+	case opBinary:
+		b.sent.Add(1)
 	}
 	if _, err := b.rwc.Write(frame); err != nil {
 		return dropped(err)
@@ -188,8 +193,7 @@ func (b *body) send(opcode byte, frame []byte) error {
 }
 
 // ping sends a ping, unless a write is in progress or the direction has ended.
-// A write that does not progress is back-pressure, which is no reason to give
-// up: the kernel's retransmissions decide whether the far machine is there.
+// Its payload is the number of data frames before it.
 func (b *body) ping() (sent bool) {
 	select {
 	case b.turn <- struct{}{}:
@@ -200,8 +204,18 @@ func (b *body) ping() (sent bool) {
 	if b.closeSent.Load() {
 		return false
 	}
-	return b.send(opPing, appendFrame(nil, opPing, nil)) == nil
+	return b.send(opPing, appendFrame(nil, opPing, binary.BigEndian.AppendUint64(nil, b.sent.Load()))) == nil
 }
+
+// ponged notes the answer to a ping: the relay has taken all that stood before it.
+func (b *body) ponged(payload []byte) {
+	if len(payload) == 8 {
+		b.confirm.Store(binary.BigEndian.Uint64(payload))
+	}
+}
+
+// confirmed reports whether the relay has taken all data that was sent.
+func (b *body) confirmed() bool { return b.confirm.Load() == b.sent.Load() }
 
 // answerPing answers the latest ping (RFC 6455 §5.5.3) without making the
 // reader wait: the answer queues behind a write that back-pressure may hold for

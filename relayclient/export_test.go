@@ -23,6 +23,7 @@ func Upgraded(raw net.Conn, keepAlive time.Duration) (*Conn, error) {
 	ws, _, err := websocket.Dial(context.Background(), "wss://relay/", &websocket.DialOptions{
 		HTTPClient:     &http.Client{Transport: switched{up.body}},
 		OnPingReceived: up.pinged,
+		OnPongReceived: up.ponged,
 	})
 	if err != nil {
 		return nil, err

@@ -11,15 +11,20 @@ import (
 // unanswered: the connection is dead although nobody closed it.
 var ErrUnresponsive = errors.New("relayclient: the relay stopped answering")
 
-// pongTimeout is how long a ping's answer may take.
-const pongTimeout = 10 * time.Second
+const (
+	// pongTimeout is how long a ping's answer may take.
+	pongTimeout = 10 * time.Second
+	// stallTimeout is the same while data of ours may stand before the ping. It is
+	// about what Linux gives a connection on which nothing gets through.
+	stallTimeout = 15 * time.Minute
+)
 
 // keepAlive pings a silent connection. It is one timer, no goroutine.
 type keepAlive struct {
 	interval time.Duration
 
 	// Only the timer's function touches these.
-	pinged time.Time // when the unanswered ping was sent, zero when there is none
+	pinged time.Time // when the first unanswered ping was sent, zero when there is none
 	before time.Time // since when the read was waiting then
 
 	mu      sync.Mutex
@@ -36,37 +41,38 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 }
 
 // checkAlive runs when the timer fires. Whatever arrives is a sign of life.
+//
 // Silence is judged only by a read that waits: while the app takes no data nobody
-// reads, and an answer may lie unread; pings then only keep the way open. A ping
-// that cannot leave because the relay takes no data proves nothing either, as
-// long as the relay's kernel acknowledges. After our Close frame no ping may be
-// sent, so the check ends there.
+// reads, and an answer may lie unread; pings then only keep the way open. Nor does
+// the relay meet a ping while a target that takes no data holds up what we sent
+// before. So once data was sent that no pong has confirmed, the relay's kernel has
+// the word, which acknowledges as long as the machine is there. After our Close
+// frame no ping may be sent, and the check ends.
 func (c *Conn) checkAlive() {
 	k := &c.keepAlive
 	if c.body.closeSent.Load() {
 		return
 	}
-	path := pathOf(c.raw)
 	since, waits := c.body.waitingSince()
-	answered := k.pinged.IsZero() || !waits || !since.Equal(k.before)
-	switch {
-	case path.unanswered(k.interval + pongTimeout),
-		!answered && time.Since(k.pinged) >= pongTimeout && !path.heldBack():
-		err := fmt.Errorf("%w: no answer to a ping within %v", ErrUnresponsive, pongTimeout)
+	if k.pinged.IsZero() || !waits || !since.Equal(k.before) {
+		k.pinged = time.Time{}
+	}
+	patience := pongTimeout
+	if !c.body.confirmed() {
+		patience = stallTimeout
+	}
+	if !k.pinged.IsZero() && time.Since(k.pinged) >= patience || pathOf(c.raw).unanswered(k.interval+pongTimeout) {
+		err := fmt.Errorf("%w: no answer to a ping", ErrUnresponsive)
 		c.cause.CompareAndSwap(nil, &err)
 		abort(c.raw)
 		_ = c.body.Close() // where abort found no TCP beneath
 		return
-	case !answered:
-		k.rearm(min(k.interval, pongTimeout)) // TCP repeats the ping by itself
-		return
 	}
-	k.pinged = time.Time{}
 	if silent := time.Since(since); waits && silent < k.interval {
 		k.rearm(k.interval - silent)
 		return
 	}
-	if c.body.ping() && waits {
+	if c.body.ping() && waits && k.pinged.IsZero() {
 		k.pinged, k.before = time.Now(), since
 	}
 	k.rearm(min(k.interval, pongTimeout))

@@ -5,17 +5,9 @@ import "time"
 // path is what the kernel knows of the way to the relay. The zero value knows
 // nothing.
 type path struct {
-	unsent        uint32        // bytes held back: the far side's window is closed, or the network is slow
 	unacked       uint32        // segments on their way
 	retransmitted bool          // the oldest of them has been sent again
 	sinceAck      time.Duration // since the relay's kernel last acknowledged anything
-}
-
-// heldBack reports whether a ping that has been written may not have left, for
-// another reason than that nothing gets through. One lost segment is no such sign
-// while others are acknowledged.
-func (p path) heldBack() bool {
-	return p.unsent > 0 && !(p.retransmitted && p.sinceAck >= pongTimeout)
 }
 
 // unanswered reports whether the relay's machine has acknowledged nothing for d

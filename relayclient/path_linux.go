@@ -25,7 +25,6 @@ func pathOf(conn net.Conn) path {
 		return path{}
 	}
 	return path{
-		unsent:        info.Notsent_bytes,
 		unacked:       info.Unacked,
 		retransmitted: info.Retransmits > 0,
 		sinceAck:      time.Duration(info.Last_ack_recv) * time.Millisecond,
