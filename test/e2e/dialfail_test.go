@@ -67,8 +67,7 @@ func TestFailedDialsAreResets(t *testing.T) {
 	// All at once, as their budgets would add up otherwise.
 	clients := make([]*client, len(cases))
 	for i, c := range cases {
-		clients[i] = w.client(t, c.host+":80")
-		clients[i].begin(t, "readall")
+		clients[i] = w.attempt(t, c.host+":80")
 	}
 	r := w.run(t, w.app, command{}, "curl", "-sS", "http://orders.corp.example:8080/")
 	if r.code != 0 || r.took > budget {
@@ -97,8 +96,9 @@ func TestFailedDialsAreResets(t *testing.T) {
 		})
 	}
 	t.Run("TwoConnectionsWithAWrongKeyAreTwoLines", func(t *testing.T) {
-		c := w.client(t, wrongKey.endpoint)
-		c.mustDo(t, "readall", "ECONNRESET after 0 bytes")
+		if got := w.attempt(t, wrongKey.endpoint).answer(t, patience); got != "ECONNRESET after 0 bytes" {
+			t.Errorf("the app saw %q, want a reset", got)
+		}
 		sidecar.awaitClosed(t, wrongKey.endpoint, 2)
 		if n := strings.Count(sidecar.stderr.String(), `"status":401`); n != 2 {
 			t.Errorf("401 was logged %d times for two connections", n)

@@ -79,8 +79,9 @@ func TestEndsArrive(t *testing.T) {
 	})
 
 	t.Run("UnreachableTargetIsAReset", func(t *testing.T) {
-		c := w.client(t, "refused.corp.example:80")
-		c.mustDo(t, "readall", "ECONNRESET after 0 bytes")
+		if got := w.attempt(t, "refused.corp.example:80").answer(t, patience); got != "ECONNRESET after 0 bytes" {
+			t.Errorf("the app saw %q, want a reset", got)
+		}
 		got := sidecar.awaitClosed(t, "refused.corp.example:80", 1)
 		if got.Cause != "target_unreachable_suspected" || got.Next == "" {
 			t.Errorf("logged: %s", got.line)

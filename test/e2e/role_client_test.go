@@ -19,6 +19,7 @@ import (
 // answers each with one line: what it saw, in the terms an app sees it in.
 //
 //	dial HOST:PORT     ok
+//	attempt HOST:PORT  as dial and then readall, for what may be reset before dial has returned
 //	write TEXT         ok; a line break is added
 //	send SIZE          sent SIZE SHA-256, of pattern(0)
 //	line               the next line received
@@ -40,11 +41,15 @@ func playClient(in io.Reader, out io.Writer) error {
 		hash := sha256.New()
 		saw := "ok"
 		switch verb {
-		case "dial":
+		case "dial", "attempt":
 			var c net.Conn
 			if c, err = net.Dial("tcp", arg); err == nil {
 				conn = c.(*net.TCPConn)
 				buffered = bufio.NewReader(conn)
+			}
+			if err == nil && verb == "attempt" {
+				n, err = io.Copy(hash, buffered)
+				saw = fmt.Sprintf("EOF %d %x", n, hash.Sum(nil))
 			}
 		case "write":
 			_, err = io.WriteString(conn, arg+"\n")
@@ -108,6 +113,15 @@ func (w *world) client(t testing.TB, address string) *client {
 	if got := c.do(t, "dial "+address); got != "ok" {
 		t.Fatalf("dial %s: %s", address, got)
 	}
+	return c
+}
+
+// attempt starts an app that connects to address and reads; its answer is what it
+// saw.
+func (w *world) attempt(t testing.TB, address string) *client {
+	t.Helper()
+	c := &client{process: w.role(t, w.app, "client")}
+	c.begin(t, "attempt "+address)
 	return c
 }
 
