@@ -19,9 +19,10 @@ var index = regexp.MustCompile(`^HYCO_CONNECTION_(0|[1-9]\d{0,3})_(.+)$`)
 // "hyco". A plain _PORT is only one when its value is a URL.
 var serviceLink = regexp.MustCompile(`^HYCO(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
+var serviceURL = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+
 func isServiceLink(name, value string) bool {
-	return serviceLink.MatchString(name) ||
-		strings.HasSuffix(name, "_PORT") && regexp.MustCompile(`^(tcp|udp|sctp)://`).MatchString(value)
+	return serviceLink.MatchString(name) || strings.HasSuffix(name, "_PORT") && serviceURL.MatchString(value)
 }
 
 // environment is the part of the process environment that is ours.

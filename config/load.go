@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -145,7 +144,7 @@ func (l *loader) roots(name, path string) *x509.CertPool {
 	if path == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(path)
+	pem, err := readFile(path)
 	if err != nil {
 		l.faults.add(name, "name a file that this user may read", "cannot read %s: %s", show(path), reason(err))
 		return nil
@@ -154,7 +153,7 @@ func (l *loader) roots(name, path string) *x509.CertPool {
 	if err != nil {
 		pool = x509.NewCertPool() // a machine without roots of its own
 	}
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM([]byte(pem)) {
 		l.faults.add(name, "write certificates in PEM form, -----BEGIN CERTIFICATE-----", "%s holds no certificate", show(path))
 		return nil
 	}
