@@ -138,7 +138,7 @@ func prepare(app net.Conn) {
 // lingering is a *net.TCPConn, where what Close does can be chosen.
 type lingering interface{ SetLinger(sec int) error }
 
-// dieByReset makes every close of conn a reset until orderly is called: should
+// dieByReset makes every close of conn a reset, up to closeOrderly: should
 // this process be killed, the kernel must not tell the app that its stream is
 // complete.
 func dieByReset(conn net.Conn) {

@@ -254,6 +254,37 @@ func TestResetIsNoticedWhileTheUploadStalls(t *testing.T) {
 	})
 }
 
+// overTCP joins an app to remote over real sockets. finish returns the summary and
+// stops the server.
+func overTCP(t *testing.T, remote net.Conn) (app net.Conn, finish func() forwarder.Summary) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	summaries := make(chan forwarder.Summary, 1)
+	s := &forwarder.Server{
+		NewID: func() string { return "some-id" },
+		Dial:  func(context.Context, forwarder.Request) (net.Conn, error) { return remote, nil },
+		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { summaries <- s }},
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "api.corp.example:80"}) }()
+	if app, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	return app, func() forwarder.Summary {
+		t.Helper()
+		summary := <-summaries
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: got %v, want nil", err)
+		}
+		return summary
+	}
+}
+
 // slowly is a remote half that has ended, reads on, and takes its time.
 type slowly struct {
 	closedFully
@@ -274,37 +305,15 @@ func (slowly) HalfClosed() bool  { return true }
 // stream the kernel answers an empty write with a broken pipe.
 func TestStalledUploadAfterTheRemoteEndedGoesOn(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	got := make(chan string, 1)
-	summaries := make(chan forwarder.Summary, 1)
-	s := &forwarder.Server{
-		NewID: func() string { return "some-id" },
-		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
-			return slowly{closedFully{answer: strings.NewReader("")}, time.After(7 * time.Second), got}, nil
-		},
-		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { summaries <- s }},
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "api.corp.example:80"}) }()
-	app, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	app, finish := overTCP(t, slowly{closedFully{answer: strings.NewReader("")}, time.After(7 * time.Second), got})
 	wantAll(t, "app", app, "")
 	write(t, app, "upload")
 	app.Close()
 	if data := <-got; data != "upload" {
 		t.Errorf("the remote side got %q", data)
 	}
-	wantCause(t, <-summaries, forwarder.Closed)
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	wantCause(t, finish(), forwarder.Closed)
 }
 
 // TestEmptyWriteTellsAReset holds on to what the kernel does: with data still
@@ -402,25 +411,7 @@ func (c closedFully) Close() error                { return nil }
 // that throws an answer away when a socket is closed with unread data.
 func TestAnswerSurvivesAnUploadThatNobodyTakes(t *testing.T) {
 	const size = 8 << 20
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	summaries := make(chan forwarder.Summary, 1)
-	s := &forwarder.Server{
-		NewID: func() string { return "some-id" },
-		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
-			return closedFully{answer: io.LimitReader(zeros{}, size)}, nil
-		},
-		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { summaries <- s }},
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "api.corp.example:80"}) }()
-	app, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	app, finish := overTCP(t, closedFully{answer: io.LimitReader(zeros{}, size)})
 	uploaded := make(chan struct{})
 	go func() {
 		defer close(uploaded)
@@ -436,11 +427,7 @@ func TestAnswerSurvivesAnUploadThatNobodyTakes(t *testing.T) {
 	}
 	app.Close()
 	<-uploaded
-	wantCause(t, <-summaries, forwarder.RemoteClosed)
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	wantCause(t, finish(), forwarder.RemoteClosed)
 }
 
 type zeros struct{}

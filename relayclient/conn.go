@@ -24,10 +24,9 @@ type Conn struct {
 	body *body
 	raw  net.Conn // what body runs over; *tls.Conn, or a connection through a proxy
 
-	message io.Reader   // the message being read, nil between messages
-	readErr error       // the end of reading, once met
-	end     *CloseError // the peer's Close frame, where that was it
-	ended   atomic.Bool // end is set
+	message io.Reader                  // the message being read, nil between messages
+	readErr error                      // the end of reading, once met
+	end     atomic.Pointer[CloseError] // the peer's Close frame, where that was an orderly end
 
 	keepAlive keepAlive
 	cause     atomic.Pointer[error] // why we ended the connection ourselves
@@ -95,8 +94,7 @@ func (c *Conn) readEnd(err error) error {
 	}
 	switch end.Code {
 	case 1000, 1001, closeNoStatus:
-		c.end = end
-		c.ended.Store(true)
+		c.end.Store(end)
 		return io.EOF
 	}
 	return end
@@ -107,7 +105,8 @@ func (c *Conn) readEnd(err error) error {
 // may be called once Read has returned io.EOF. False means unknown: a relay may
 // rewrite the reason, and other listeners give none.
 func (c *Conn) HalfClosed() bool {
-	return c.end != nil && c.end.Code == 1000 && c.end.Reason == shutdownReason
+	end := c.end.Load()
+	return end != nil && end.Code == 1000 && end.Reason == shutdownReason
 }
 
 // shutdownReason is what the reference client writes into the Close frame of a
@@ -159,7 +158,7 @@ func (c *Conn) Close() error {
 	switch {
 	case !c.body.closeSent.Load():
 		abort(c.raw)
-	case c.ended.Load():
+	case c.end.Load() != nil:
 		timer := time.NewTimer(closeWait)
 		select {
 		case <-c.body.drained:
@@ -178,10 +177,11 @@ func (c *Conn) Close() error {
 // abort resets the TCP connection beneath conn. Closing TLS politely would wait
 // up to five seconds to write its alert behind unsent data.
 func abort(conn net.Conn) {
-	if tcp, ok := beneath(conn).(interface{ SetLinger(sec int) error }); ok {
+	tcp := beneath(conn)
+	if c, ok := tcp.(interface{ SetLinger(sec int) error }); ok {
 		// Errors mean that the connection has ended already.
-		_ = tcp.SetLinger(0)
-		_ = beneath(conn).Close()
+		_ = c.SetLinger(0)
+		_ = tcp.Close()
 	}
 }
 

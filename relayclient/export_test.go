@@ -46,12 +46,6 @@ func (s switched) RoundTrip(req *http.Request) (*http.Response, error) {
 // Sanitize is sanitize.
 var Sanitize = sanitize
 
-// Refusal is refusal, lower-cased texts and all.
-var Refusal = refusal
-
-// RetryAfter is retryAfter.
-var RetryAfter = retryAfter
-
 // ConnectURL shows where a request goes.
 func (c *Client) ConnectURL(req Request) string { return c.connectURL(req) }
 
