@@ -21,6 +21,8 @@ type Config struct {
 	IdleTimeout    time.Duration // 0: never
 	DrainTimeout   time.Duration
 	MaxConnections int
+	// WarmConnections are kept ready per namespace; 0: none.
+	WarmConnections int
 
 	LogLevel  slog.Level
 	LogFormat string         // "text", "json" or "auto"

@@ -25,17 +25,18 @@ func Load(environ []string) (Config, error) {
 		return Config{}, fmt.Errorf("config: %w", err) // all fields are text: a fault of the tags, not of the settings
 	}
 	c := Config{
-		DNSListen:      l.addrPorts("HYCO_DNS_LISTEN", l.set.DNSListen),
-		DNSTTL:         l.duration("HYCO_DNS_TTL", l.set.DNSTTL, time.Second, 24*time.Hour),
-		ConnectTimeout: l.duration("HYCO_CONNECT_TIMEOUT", l.set.ConnectTimeout, time.Second, time.Hour),
-		KeepAlive:      l.duration("HYCO_KEEPALIVE", l.set.KeepAlive, time.Second, time.Hour),
-		Linger:         l.duration("HYCO_LINGER", l.set.Linger, time.Second, 24*time.Hour),
-		IdleTimeout:    l.duration("HYCO_IDLE_TIMEOUT", l.set.IdleTimeout, 0, 7*24*time.Hour),
-		DrainTimeout:   l.duration("HYCO_DRAIN_TIMEOUT", l.set.DrainTimeout, time.Millisecond, 24*time.Hour),
-		MaxConnections: l.count("HYCO_MAX_CONNECTIONS", l.set.MaxConnections, 1, 1<<20),
-		LogLevel:       l.level("HYCO_LOG_LEVEL", l.set.LogLevel),
-		LogFormat:      l.choice("HYCO_LOG_FORMAT", l.set.LogFormat, "auto", "text", "json"),
-		RootCAs:        l.roots("HYCO_CA_FILE", l.set.CAFile),
+		DNSListen:       l.addrPorts("HYCO_DNS_LISTEN", l.set.DNSListen),
+		DNSTTL:          l.duration("HYCO_DNS_TTL", l.set.DNSTTL, time.Second, 24*time.Hour),
+		ConnectTimeout:  l.duration("HYCO_CONNECT_TIMEOUT", l.set.ConnectTimeout, time.Second, time.Hour),
+		KeepAlive:       l.duration("HYCO_KEEPALIVE", l.set.KeepAlive, time.Second, time.Hour),
+		Linger:          l.duration("HYCO_LINGER", l.set.Linger, time.Second, 24*time.Hour),
+		IdleTimeout:     l.duration("HYCO_IDLE_TIMEOUT", l.set.IdleTimeout, 0, 7*24*time.Hour),
+		DrainTimeout:    l.duration("HYCO_DRAIN_TIMEOUT", l.set.DrainTimeout, time.Millisecond, 24*time.Hour),
+		MaxConnections:  l.count("HYCO_MAX_CONNECTIONS", l.set.MaxConnections, 1, 1<<20),
+		WarmConnections: l.count("HYCO_WARM_CONNECTIONS", l.set.WarmConnections, 0, 64),
+		LogLevel:        l.level("HYCO_LOG_LEVEL", l.set.LogLevel),
+		LogFormat:       l.choice("HYCO_LOG_FORMAT", l.set.LogFormat, "auto", "text", "json"),
+		RootCAs:         l.roots("HYCO_CA_FILE", l.set.CAFile),
 	}
 	if l.set.DNSUpstreams != "" {
 		c.DNSUpstreams = l.addrPorts("HYCO_DNS_UPSTREAMS", l.set.DNSUpstreams)

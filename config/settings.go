@@ -14,19 +14,20 @@ type settings struct {
 	ConnectionString string `env:"HYCO_CONNECTION_STRING" twin:"file" meaning:"connection string of the namespace (or of one hybrid connection), for the names in HYCO_ENDPOINTS"`
 	Endpoints        string `env:"HYCO_ENDPOINTS" meaning:"comma-separated list of host:port=hybrid-connection; the name may be left out where the connection string has an EntityPath"`
 
-	LoopbackRange  string `env:"HYCO_LOOPBACK_RANGE" envDefault:"127.77.0.0/16" meaning:"where stand-in addresses come from"`
-	DNSListen      string `env:"HYCO_DNS_LISTEN" envDefault:"127.0.0.1:53" meaning:"address of the resolver, UDP and TCP"`
-	DNSUpstreams   string `env:"HYCO_DNS_UPSTREAMS" shown:"nameservers of /etc/resolv.conf, itself left out" meaning:"comma-separated resolvers, ip or ip:port, for all other names"`
-	DNSTTL         string `env:"HYCO_DNS_TTL" envDefault:"30s" meaning:"how long apps may remember a stand-in address"`
-	ConnectTimeout string `env:"HYCO_CONNECT_TIMEOUT" envDefault:"30s" meaning:"how long one app connection may take to reach a listener, attempts of 10s included"`
-	KeepAlive      string `env:"HYCO_KEEPALIVE" envDefault:"30s" meaning:"silence after which a tunnel is pinged"`
-	Linger         string `env:"HYCO_LINGER" envDefault:"120s" meaning:"once one side has ended: how long the other may stay without sending"`
-	IdleTimeout    string `env:"HYCO_IDLE_TIMEOUT" envDefault:"0" shown:"0 (off)" meaning:"reset connections without data for this long"`
-	MaxConnections string `env:"HYCO_MAX_CONNECTIONS" envDefault:"4096" meaning:"connections open at once; above it new ones wait"`
-	DrainTimeout   string `env:"HYCO_DRAIN_TIMEOUT" envDefault:"25s" meaning:"how long open connections may go on after SIGTERM"`
-	LogLevel       string `env:"HYCO_LOG_LEVEL" envDefault:"info" meaning:"debug, info, warn or error"`
-	LogFormat      string `env:"HYCO_LOG_FORMAT" envDefault:"auto" meaning:"text, json, or auto: text on a terminal, else JSON"`
-	CAFile         string `env:"HYCO_CA_FILE" meaning:"PEM file with certificate authorities to trust for the relay, besides the system's"`
+	LoopbackRange   string `env:"HYCO_LOOPBACK_RANGE" envDefault:"127.77.0.0/16" meaning:"where stand-in addresses come from"`
+	DNSListen       string `env:"HYCO_DNS_LISTEN" envDefault:"127.0.0.1:53" meaning:"address of the resolver, UDP and TCP"`
+	DNSUpstreams    string `env:"HYCO_DNS_UPSTREAMS" shown:"nameservers of /etc/resolv.conf, itself left out" meaning:"comma-separated resolvers, ip or ip:port, for all other names"`
+	DNSTTL          string `env:"HYCO_DNS_TTL" envDefault:"30s" meaning:"how long apps may remember a stand-in address"`
+	ConnectTimeout  string `env:"HYCO_CONNECT_TIMEOUT" envDefault:"30s" meaning:"how long one app connection may take to reach a listener, attempts of 10s included"`
+	KeepAlive       string `env:"HYCO_KEEPALIVE" envDefault:"30s" meaning:"silence after which a tunnel is pinged"`
+	Linger          string `env:"HYCO_LINGER" envDefault:"120s" meaning:"once one side has ended: how long the other may stay without sending"`
+	IdleTimeout     string `env:"HYCO_IDLE_TIMEOUT" envDefault:"0" shown:"0 (off)" meaning:"reset connections without data for this long"`
+	MaxConnections  string `env:"HYCO_MAX_CONNECTIONS" envDefault:"4096" meaning:"connections open at once; above it new ones wait"`
+	WarmConnections string `env:"HYCO_WARM_CONNECTIONS" envDefault:"1" meaning:"spare TLS connections kept ready per namespace while it is in use; 0 = none"`
+	DrainTimeout    string `env:"HYCO_DRAIN_TIMEOUT" envDefault:"25s" meaning:"how long open connections may go on after SIGTERM"`
+	LogLevel        string `env:"HYCO_LOG_LEVEL" envDefault:"info" meaning:"debug, info, warn or error"`
+	LogFormat       string `env:"HYCO_LOG_FORMAT" envDefault:"auto" meaning:"text, json, or auto: text on a terminal, else JSON"`
+	CAFile          string `env:"HYCO_CA_FILE" meaning:"PEM file with certificate authorities to trust for the relay, besides the system's"`
 }
 
 // group is one hybrid connection in the indexed form.

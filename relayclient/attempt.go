@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -22,52 +22,221 @@ import (
 // sometimes in 3 to 7 s, and now and then never; trying again then helps.
 const attemptTimeout = 10 * time.Second
 
+// Attempt is one try to join a hybrid connection, and where its time went. A
+// duration is 0 where the attempt did not come so far, or had no need to.
+type Attempt struct {
+	Entity, ID string
+	Warm       bool          // over a TLS connection that was ready
+	Resumed    bool          // its TLS session was resumed
+	HelloRetry bool          // the relay asked for another key exchange, which costs a round trip
+	Resolve    time.Duration // looking up the relay's name
+	Connect    time.Duration // TCP to the relay, or to a proxy and its CONNECT
+	TLS        time.Duration // the handshake
+	Upgrade    time.Duration // from the request to the relay's answer, which waits for a listener
+	Err        error         // a *[DialError]; nil when a listener has taken the connection
+}
+
+// LogAttrs returns what a log line about the attempt should carry, but for Err.
+func (a Attempt) LogAttrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("id", a.ID), slog.String("entity", a.Entity),
+		slog.Bool("warm", a.Warm), slog.Bool("resumed", a.Resumed), slog.Bool("hello_retry", a.HelloRetry)}
+	for _, span := range []struct {
+		name string
+		took time.Duration
+	}{{"resolve", a.Resolve}, {"connect", a.Connect}, {"tls", a.TLS}, {"upgrade", a.Upgrade}} {
+		attrs = append(attrs, slog.String(span.name, span.took.Round(time.Microsecond).String()))
+	}
+	return attrs
+}
+
 // attempt dials once.
 func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel() // the upgraded connection no longer depends on ctx
 
-	fail := &DialError{Entity: req.Entity, Host: c.address(), Stage: StageToken, anonymous: req.Tokens == nil}
-	header := make(http.Header)
-	header.Set("Relay-User-Agent", c.userAgent())
-	if req.Tokens != nil {
-		token, err := req.Tokens.Token(ctx, c.audience(req.Entity))
-		if err != nil {
-			fail.Err = err
-			return nil, fail
-		}
-		header.Set("ServiceBusAuthorization", token)
+	t := &try{Client: c, req: req}
+	t.Attempt = Attempt{Entity: req.Entity, ID: req.ID}
+	conn, failed := t.join(ctx)
+	if failed != nil {
+		t.Err = failed
 	}
+	c.Hooks.attempted(t.Attempt)
+	if failed == nil {
+		c.warm.used(c)
+		c.logger().LogAttrs(ctx, slog.LevelDebug, "hybrid connection joined", t.LogAttrs()...)
+	}
+	return conn, failed
+}
 
-	up := &upgrade{client: c}
-	ws, resp, err := websocket.Dial(up.trace(ctx), c.connectURL(req), &websocket.DialOptions{
+// try is an attempt in progress.
+type try struct {
+	*Client
+	Attempt
+	req    Request
+	header http.Header
+}
+
+// join asks for a token, connects and upgrades.
+func (t *try) join(ctx context.Context) (*Conn, *DialError) {
+	t.header = make(http.Header)
+	t.header.Set("Relay-User-Agent", t.userAgent())
+	if t.req.Tokens != nil {
+		token, err := t.req.Tokens.Token(ctx, t.audience(t.req.Entity))
+		if err != nil {
+			return nil, t.failed(StageToken, err)
+		}
+		t.header.Set("ServiceBusAuthorization", token)
+	}
+	proxy, err := t.proxyURL()
+	switch {
+	case err != nil:
+		return nil, t.failed(StageProxy, err)
+	case proxy != nil:
+		return t.throughProxy(ctx)
+	}
+	if l := t.warm.take(); l != nil {
+		t.Warm = true
+		conn, failed := t.upgrade(ctx, l)
+		if failed == nil || failed.Status != 0 || errors.Is(failed, ErrNotRelay) || ctx.Err() != nil {
+			return conn, failed
+		}
+		t.Warm = false // it was dead, which the app need not learn
+	}
+	p := newProgress(StageConnect)
+	l, err := t.connect(ctx, p)
+	t.spent(p)
+	if err != nil {
+		return nil, t.failed(p.reached(), concise(ctx, err))
+	}
+	return t.upgrade(ctx, l)
+}
+
+// spent notes where the time before the upgrade went.
+func (t *try) spent(p *progress) {
+	resolved, connected, secured := p.resolved.Load(), p.connected.Load(), p.secured.Load()
+	t.Resolve = time.Duration(resolved)
+	t.Connect = time.Duration(max(0, connected-resolved))
+	t.TLS = time.Duration(max(0, secured-connected))
+}
+
+// upgrade turns the link into a tunnel, or closes it.
+func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
+	defer l.doubt(t.Warm)()
+	transport := &http.Transport{
+		DialTLSContext:         func(context.Context, string, string) (net.Conn, error) { return l.Conn, nil },
+		DisableKeepAlives:      true, // an upgraded connection is never reused
+		MaxResponseHeaderBytes: maxResponse,
+	}
+	began := time.Now()
+	tunnel, resp, err := t.shakeHands(ctx, transport)
+	t.Upgrade = time.Since(began)
+	state := l.ConnectionState()
+	t.Resumed, t.HelloRetry = state.DidResume, state.HelloRetryRequest
+	if err != nil {
+		abort(l)
+		return nil, t.refused(ctx, StageUpgrade, resp, err)
+	}
+	return newConn(tunnel, l.Conn, l.socket, t.keepAlive()), nil
+}
+
+// throughProxy leaves the way to the proxy, and TLS through it, to a transport.
+func (t *try) throughProxy(ctx context.Context) (*Conn, *DialError) {
+	p := newProgress(StageConnect)
+	var raw net.Conn // written before the answer is there, and read after
+	tunnel, resp, err := t.shakeHands(httptrace.WithClientTrace(p.resolving(ctx), &httptrace.ClientTrace{
+		TLSHandshakeStart: func() { p.stage.Store(StageTLS); p.connected.Store(p.now()) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.stage.Store(StageUpgrade)
+			p.secured.Store(p.now())
+			raw = info.Conn
+		},
+	}), t.proxied())
+	t.spent(p)
+	if secured := p.secured.Load(); secured != 0 {
+		t.Upgrade = time.Duration(p.now() - secured)
+	}
+	stage := p.reached()
+	if stage == StageResolve || stage == StageConnect {
+		stage = StageProxy
+	}
+	if err != nil {
+		return nil, t.refused(ctx, stage, resp, err)
+	}
+	beneath, _ := beneath(raw).(*socket)
+	return newConn(tunnel, raw, beneath, t.keepAlive()), nil
+}
+
+// maxResponse bounds the head of the relay's answer.
+const maxResponse = 64 << 10
+
+// shakeHands performs the WebSocket handshake (RFC 6455 §4.1) and returns the
+// connection that it was performed on.
+func (t *try) shakeHands(ctx context.Context, transport http.RoundTripper) (io.ReadWriteCloser, *http.Response, error) {
+	h := &handover{RoundTripper: transport}
+	ws, resp, err := websocket.Dial(ctx, t.connectURL(t.req), &websocket.DialOptions{
 		HTTPClient: &http.Client{
-			Transport: up,
+			Transport: h,
 			// A redirect would carry the token elsewhere; the relay sends none.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		HTTPHeader:     header,
-		OnPingReceived: up.pinged,
-		OnPongReceived: up.ponged,
+		HTTPHeader: t.header,
 	})
-	if err == nil {
-		return newConn(ws, up.body, up.raw, c.keepAlive()), nil
+	if err != nil {
+		return nil, resp, err
 	}
+	h.done = true
+	_ = ws.CloseNow() // gives the library's buffers back, and closes nothing
+	return h.ReadWriteCloser, resp, nil
+}
+
+// handover is the http.RoundTripper of one handshake. It stands between the
+// library and the upgraded connection, which the library judges and then leaves
+// to us.
+type handover struct {
+	http.RoundTripper
+	io.ReadWriteCloser
+	done bool
+}
+
+func (h *handover) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := h.RoundTripper.RoundTrip(req)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		return resp, err
+	}
+	if tunnel, ok := resp.Body.(io.ReadWriteCloser); ok { // else the library says what is wrong
+		h.ReadWriteCloser = tunnel
+		resp.Body = h
+	}
+	return resp, nil
+}
+
+func (h *handover) Close() error {
+	if h.done {
+		return nil
+	}
+	return h.ReadWriteCloser.Close()
+}
+
+// failed describes a failure before the relay has answered.
+func (t *try) failed(stage Stage, err error) *DialError {
+	return &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err, anonymous: t.req.Tokens == nil}
+}
+
+// refused describes a handshake that failed at stage; resp is nil when there
+// was no answer.
+func (t *try) refused(ctx context.Context, stage Stage, resp *http.Response, err error) *DialError {
+	e := t.failed(stage, concise(ctx, err))
 	switch {
 	case resp == nil:
-		fail.Stage, fail.Err = up.reached(), concise(ctx, err)
-		if fail.Stage == StageConnect || fail.Stage == StageTLS {
-			c.names.forget()
-		}
-		if fail.Stage == StageUpgrade && isNonsense(fail.Err) {
-			fail.Err = fmt.Errorf("%w: %w", ErrNotRelay, fail.Err)
+		if stage == StageUpgrade && isNonsense(e.Err) {
+			e.Err = fmt.Errorf("%w: %w", ErrNotRelay, e.Err)
 		}
 	case resp.StatusCode == http.StatusSwitchingProtocols:
-		fail.Stage, fail.Err = StageUpgrade, fmt.Errorf("%w: %w", ErrNotRelay, err)
+		e.Stage, e.Err = StageUpgrade, fmt.Errorf("%w: %w", ErrNotRelay, err)
 	default:
-		fail.refused(resp)
+		e.refused(resp)
 	}
-	return nil, fail
+	return e
 }
 
 // connectURL is where a sender of req's entity connects. The "$" is literal, an
@@ -84,70 +253,8 @@ func (c *Client) connectURL(req Request) string {
 // audience is what a token is signed for: the reference client's form, with
 // neither port nor the real scheme and with a trailing slash.
 func (c *Client) audience(entity string) string {
-	host, _, err := net.SplitHostPort(c.Endpoint)
-	if err != nil {
-		host = c.Endpoint
-	}
-	return "http://" + strings.ToLower(host) + "/" + strings.Trim(entity, "/") + "/"
+	return "http://" + strings.ToLower(c.host()) + "/" + strings.Trim(entity, "/") + "/"
 }
-
-// upgrade is the http.RoundTripper of one attempt. It notes how far the attempt
-// comes and puts a body between the library and the upgraded connection.
-type upgrade struct {
-	client *Client
-	body   *body
-	raw    net.Conn
-	proxy  bool
-	stage  atomic.Value // Stage; the transport's goroutines may outlive the attempt
-}
-
-func (u *upgrade) trace(ctx context.Context) context.Context {
-	u.stage.Store(StageConnect)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		DNSStart:          func(httptrace.DNSStartInfo) { u.stage.Store(StageResolve) },
-		ConnectStart:      func(string, string) { u.stage.Store(StageConnect) },
-		TLSHandshakeStart: func() { u.stage.Store(StageTLS) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			u.raw = info.Conn
-			u.stage.Store(StageUpgrade)
-		},
-	})
-}
-
-// reached is the stage at which the attempt failed.
-func (u *upgrade) reached() Stage {
-	stage := u.stage.Load().(Stage)
-	if u.proxy && (stage == StageResolve || stage == StageConnect) {
-		return StageProxy
-	}
-	return stage
-}
-
-func (u *upgrade) RoundTrip(req *http.Request) (*http.Response, error) {
-	transport := u.client.httpTransport()
-	if proxy, err := transport.Proxy(req); err == nil {
-		u.proxy = proxy != nil
-	}
-	resp, err := transport.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		return resp, err
-	}
-	rwc, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
-		return resp, nil // the library says what is wrong
-	}
-	u.body = newBody(rwc)
-	resp.Body = u.body
-	return resp, nil
-}
-
-// pinged answers pings in the library's place; see body.answerPing.
-func (u *upgrade) pinged(_ context.Context, payload []byte) bool {
-	u.body.answerPing(payload)
-	return false
-}
-
-func (u *upgrade) ponged(_ context.Context, payload []byte) { u.body.ponged(payload) }
 
 // concise takes the URL and the library's prefixes off a network error, and
 // names the time-out where it was one.

@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Client joins hybrid connections of one relay namespace.
 // Its fields may be changed until the first Dial; it is safe for concurrent use.
+// Whoever made it closes it.
 type Client struct {
 	// Endpoint is the namespace's host, with a port where it is not 443:
 	// "contoso.servicebus.windows.net".
@@ -29,17 +31,44 @@ type Client struct {
 	// KeepAlive is the silence after which a tunnel is pinged. Zero means 30 s,
 	// well below the four minutes after which load balancers forget a connection.
 	KeepAlive time.Duration
+	// WarmConnections is how many finished TLS connections are kept ready while
+	// the namespace is in use. Zero means none. Through a proxy there are none.
+	WarmConnections int
 	// UserAgent is sent as Relay-User-Agent. Empty means "hyco-sidecar".
 	UserAgent string
 	// Logger receives a debug line per failed attempt. Nil discards.
 	Logger *slog.Logger
 
-	once      sync.Once
-	transport *http.Transport
-	names     nameCache
+	// Hooks are told what happens.
+	Hooks Hooks
+
+	configured  sync.Once
+	config      *tls.Config
+	transported sync.Once
+	transport   *http.Transport
+	names       nameCache
+	keyExchange atomic.Uint32 // a tls.CurveID that the relay asked for; 0 = none
+	warm        warmth
 
 	attemptTimeout time.Duration // tests are less patient; zero means attemptTimeout
 }
+
+// Hooks are told what happens. Each may be nil, and must not block.
+type Hooks struct {
+	// Attempted is called at the end of every attempt to join, on the goroutine
+	// that dials.
+	Attempted func(Attempt)
+}
+
+func (h *Hooks) attempted(a Attempt) {
+	if h.Attempted != nil {
+		h.Attempted(a)
+	}
+}
+
+// Close gives back what the client keeps ready. Connections that were dialled
+// are their owners' and stay.
+func (c *Client) Close() { c.warm.close() }
 
 // Request is one connection to be made.
 type Request struct {
@@ -129,26 +158,46 @@ func NewID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// httpTransport is made once, so that TLS sessions are resumed.
-func (c *Client) httpTransport() *http.Transport {
-	c.once.Do(func() {
-		proxy := c.Proxy
-		if proxy == nil {
-			proxy = http.ProxyFromEnvironment
+// proxyURL is the proxy on the way to the relay; nil means none.
+func (c *Client) proxyURL() (*url.URL, error) {
+	proxy := c.Proxy
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	return proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Endpoint}})
+}
+
+// tlsConfig is made once, so that TLS sessions are resumed.
+func (c *Client) tlsConfig() *tls.Config {
+	c.configured.Do(func() {
+		c.config = &tls.Config{
+			ServerName:         c.host(),
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            c.RootCAs,
+			ClientSessionCache: tls.NewLRUClientSessionCache(0),
+			NextProtos:         []string{"http/1.1"},
+			// Small first records help a browser; a tunnel they only cost.
+			DynamicRecordSizingDisabled: true,
 		}
+	})
+	return c.config
+}
+
+// proxied is the transport through a proxy. It is made once.
+func (c *Client) proxied() *http.Transport {
+	c.transported.Do(func() {
 		c.transport = &http.Transport{
-			Proxy: proxy,
+			Proxy: func(*http.Request) (*url.URL, error) { return c.proxyURL() },
 			// The transport lets a dial outlive its request, so it gets a bound of its own.
-			DialContext:         (&net.Dialer{Timeout: attemptTimeout, Resolver: c.names.resolver()}).DialContext,
-			TLSHandshakeTimeout: attemptTimeout,
-			TLSClientConfig: &tls.Config{
-				MinVersion:         tls.VersionTLS12,
-				RootCAs:            c.RootCAs,
-				ClientSessionCache: tls.NewLRUClientSessionCache(0),
-				NextProtos:         []string{"http/1.1"},
+			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+				defer cancel()
+				return c.dialTCP(ctx, address)
 			},
-			TLSNextProto:      map[string]func(string, *tls.Conn) http.RoundTripper{}, // never h2
-			DisableKeepAlives: true,                                                   // an upgraded connection is never reused
+			TLSHandshakeTimeout:    attemptTimeout,
+			TLSClientConfig:        c.tlsConfig(),
+			DisableKeepAlives:      true, // an upgraded connection is never reused
+			MaxResponseHeaderBytes: maxResponse,
 		}
 	})
 	return c.transport
@@ -160,6 +209,14 @@ func (c *Client) address() string {
 		return c.Endpoint
 	}
 	return net.JoinHostPort(c.Endpoint, "443")
+}
+
+// host is the relay's name.
+func (c *Client) host() string {
+	if host, _, err := net.SplitHostPort(c.Endpoint); err == nil {
+		return host
+	}
+	return c.Endpoint
 }
 
 func (c *Client) keepAlive() time.Duration {

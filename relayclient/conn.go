@@ -1,43 +1,43 @@
 package relayclient
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/coder/websocket"
 )
-
-// maxMessage is how many bytes one message carries at most. The relay passes
-// 1 MiB and more; azbridge reads and writes 64 KiB.
-const maxMessage = 64 << 10
 
 // Conn is the sender's end of a tunnel: a byte stream over WebSocket messages.
 // One goroutine may read and one write at a time; Close may be called by any.
 type Conn struct {
-	ws   *websocket.Conn // reads only
-	body *body
-	raw  net.Conn // what body runs over; *tls.Conn, or a connection through a proxy
-
-	message io.Reader                  // the message being read, nil between messages
-	readErr error                      // the end of reading, once met
-	end     atomic.Pointer[CloseError] // the peer's Close frame, where that was an orderly end
+	tunnel io.ReadWriteCloser // carries the frames: raw, after what had been read with the 101
+	raw    net.Conn           // *tls.Conn; deadlines and addresses are its
+	in     inbound
+	out    outbound
+	end    atomic.Pointer[CloseError] // the peer's Close frame, where that was an orderly end
 
 	keepAlive keepAlive
 	cause     atomic.Pointer[error] // why we ended the connection ourselves
+
+	draining bool          // belongs to the reading goroutine
+	drained  chan struct{} // closed when the connection ended after the peer's Close frame
+
+	ownerMu sync.Mutex
+	closed  bool
+	owned   sync.WaitGroup // goroutines that answer pings, judge silence, and drain
 }
 
 var _ net.Conn = (*Conn)(nil)
 
-// newConn owns ws, body and raw from now on.
-func newConn(ws *websocket.Conn, b *body, raw net.Conn, interval time.Duration) *Conn {
-	ws.SetReadLimit(-1)
-	c := &Conn{ws: ws, body: b, raw: raw}
+// newConn owns tunnel and raw from now on. Beneath is the TCP connection, nil
+// where it is none of ours.
+func newConn(tunnel io.ReadWriteCloser, raw net.Conn, beneath *socket, interval time.Duration) *Conn {
+	c := &Conn{tunnel: tunnel, raw: raw, drained: make(chan struct{})}
+	c.in = inbound{conn: tunnel, socket: beneath, obey: c.obey, born: time.Now()}
+	c.out = outbound{conn: tunnel, turn: make(chan struct{}, 1)}
 	c.startKeepAlive(interval)
 	return c
 }
@@ -51,46 +51,37 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if c.readErr != nil {
-		return 0, c.readErr
+	n, err := c.in.read(p)
+	if err != nil {
+		return 0, c.readEnd(err)
 	}
-	for {
-		if c.message == nil {
-			_, r, err := c.ws.Reader(context.Background())
-			if err != nil {
-				c.readErr = c.readEnd(err)
-				return 0, c.readErr
-			}
-			c.message = r
-		}
-		n, err := c.message.Read(p)
-		switch {
-		case err == io.EOF:
-			c.message = nil
-		case err != nil:
-			c.readErr = c.readEnd(err)
-			return n, c.readErr
-		}
-		if n > 0 {
-			return n, nil
-		}
-	}
+	return n, nil
 }
 
-// readEnd says what the library's error means.
+// WaitReadable blocks until Read has bytes to return, or the end of reading,
+// whose error it returns. A reader that waits here needs no buffer meanwhile.
+func (c *Conn) WaitReadable() error {
+	if err := c.in.await(); err != nil {
+		return c.readEnd(err)
+	}
+	return nil
+}
+
+// readEnd says what the end of reading means, and has what follows a Close
+// frame drained.
 func (c *Conn) readEnd(err error) error {
 	if cause := c.cause.Load(); cause != nil {
 		return *cause
 	}
-	switch {
-	case errors.Is(err, net.ErrClosed):
-		return dropped(err)
-	case c.body.readErr == nil || !errors.Is(err, c.body.readErr):
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	}
-	end, ok := errors.AsType[*CloseError](c.body.readErr)
+	end, ok := err.(*CloseError)
 	if !ok {
-		return c.body.readErr
+		return err
+	}
+	if !c.draining {
+		c.draining = true
+		if !c.start(c.drain) {
+			close(c.drained) // the connection is being closed
+		}
 	}
 	switch end.Code {
 	case 1000, 1001, closeNoStatus:
@@ -98,6 +89,25 @@ func (c *Conn) readEnd(err error) error {
 		return io.EOF
 	}
 	return end
+}
+
+// drain reads on after the peer's Close frame, so that a late control frame does
+// not lie unread: closing a socket with unread bytes resets it, and the reset
+// overtakes what we have sent. It also notices the end of the connection, after
+// which nobody takes what we write.
+func (c *Conn) drain() {
+	_, _ = io.Copy(io.Discard, c.tunnel)
+	c.out.peerGone.Store(true)
+	close(c.drained)
+}
+
+// obey takes pings and pongs. An answer never makes the reader wait.
+func (c *Conn) obey(opcode byte, payload []byte) {
+	if opcode == opPong {
+		c.out.ponged(payload)
+	} else if c.out.owe(payload) {
+		c.start(c.out.answer)
+	}
 }
 
 // HalfClosed reports whether the far side said in its Close frame that it only
@@ -113,15 +123,15 @@ func (c *Conn) HalfClosed() bool {
 // half-close; a full close says "CloseAsync".
 const shutdownReason = "Shutdown"
 
-// Write sends p in binary messages of up to 64 KiB.
+// Write sends p in binary messages of nearly 64 KiB.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
-		message := p[:min(len(p), maxMessage)]
-		if err := c.body.writeFrame(opBinary, message); err != nil {
+		m, err := c.out.message(p[:min(len(p), maxMessage)])
+		n += m
+		if err != nil {
 			return n, c.writeError(err)
 		}
-		n += len(message)
-		p = p[len(message):]
+		p = p[m:]
 	}
 	return n, nil
 }
@@ -130,8 +140,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 // Pings stop, so a tunnel that stays silent from here on must be bounded by
 // the caller. It may be called again.
 func (c *Conn) CloseWrite() error {
-	err := c.body.writeFrame(opClose, closePayload(1000, shutdownReason))
-	if err != nil {
+	if err := c.out.close(); err != nil {
 		return c.writeError(err)
 	}
 	return nil
@@ -156,22 +165,42 @@ const closeWait = 2 * time.Second
 func (c *Conn) Close() error {
 	c.keepAlive.stop()
 	switch {
-	case !c.body.closeSent.Load():
+	case !c.out.closeSent.Load():
 		abort(c.raw)
 	case c.end.Load() != nil:
 		timer := time.NewTimer(closeWait)
 		select {
-		case <-c.body.drained:
+		case <-c.drained:
 		case <-timer.C:
 		}
 		timer.Stop()
 	}
-	err := c.ws.CloseNow()
-	c.body.owned.Wait()
+	err := c.shut()
+	c.owned.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
+}
+
+// shut closes the connection beneath, which ends a Read and a write in
+// progress. It may be called again.
+func (c *Conn) shut() error {
+	c.ownerMu.Lock()
+	c.closed = true
+	c.ownerMu.Unlock()
+	return c.tunnel.Close()
+}
+
+// start runs f in a goroutine that Close waits for, and reports false when
+// Close has begun.
+func (c *Conn) start(f func()) bool {
+	c.ownerMu.Lock()
+	defer c.ownerMu.Unlock()
+	if !c.closed {
+		c.owned.Go(f)
+	}
+	return !c.closed
 }
 
 // abort resets the TCP connection beneath conn. Closing TLS politely would wait

@@ -2,49 +2,58 @@ package relayclient
 
 import (
 	"context"
-	"crypto/sha1"
 	"crypto/tls"
-	"encoding/base64"
-	"io"
 	"net"
-	"net/http"
 	"testing"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // SetAttemptTimeout shortens the bound of one attempt.
 func (c *Client) SetAttemptTimeout(d time.Duration) { c.attemptTimeout = d }
 
-// Upgraded returns a Conn over raw as if raw had just answered 101.
-func Upgraded(raw net.Conn, keepAlive time.Duration) (*Conn, error) {
-	up := &upgrade{body: newBody(raw), raw: raw}
-	ws, _, err := websocket.Dial(context.Background(), "wss://relay/", &websocket.DialOptions{
-		HTTPClient:     &http.Client{Transport: switched{up.body}},
-		OnPingReceived: up.pinged,
-		OnPongReceived: up.ponged,
-	})
-	if err != nil {
-		return nil, err
+// SetKeyExchange makes the client believe that the relay asked for curve.
+func (c *Client) SetKeyExchange(curve tls.CurveID) { c.keyExchange.Store(uint32(curve)) }
+
+// WarmAddrs are our addresses of the connections that are kept ready.
+func (c *Client) WarmAddrs() []string {
+	c.warm.mu.Lock()
+	defer c.warm.mu.Unlock()
+	var addrs []string
+	for _, l := range c.warm.links {
+		addrs = append(addrs, l.LocalAddr().String())
 	}
-	return newConn(ws, up.body, raw, keepAlive), nil
+	return addrs
 }
 
-// switched answers a WebSocket handshake in memory (RFC 6455 §4.2.2).
-type switched struct{ body io.ReadWriteCloser }
+// AgeWarm makes what is kept ready older by d.
+func (c *Client) AgeWarm(d time.Duration) {
+	c.warm.mu.Lock()
+	defer c.warm.mu.Unlock()
+	for _, l := range c.warm.links {
+		l.born = l.born.Add(-d)
+	}
+}
 
-func (s switched) RoundTrip(req *http.Request) (*http.Response, error) {
-	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	header := make(http.Header)
-	header.Set("Connection", "Upgrade")
-	header.Set("Upgrade", "websocket")
-	header.Set("Sec-WebSocket-Accept", base64.StdEncoding.EncodeToString(sum[:]))
-	return &http.Response{StatusCode: http.StatusSwitchingProtocols, Header: header, Body: s.body}, nil
+// WarmLife is how long a connection is kept ready.
+const WarmLife = warmLife
+
+// Upgraded returns a Conn over raw as if raw had just answered 101.
+func Upgraded(raw net.Conn, keepAlive time.Duration) *Conn {
+	return newConn(raw, raw, nil, keepAlive)
+}
+
+// UpgradedTLS is the same with TLS over tcp.
+func UpgradedTLS(tcp *net.TCPConn, config *tls.Config) *Conn {
+	s := newSocket(tcp)
+	conn := tls.Client(s, config)
+	return newConn(conn, conn, s, time.Hour)
 }
 
 // Sanitize is sanitize.
 var Sanitize = sanitize
+
+// Rooted is rooted.
+var Rooted = rooted
 
 // ConnectURL shows where a request goes.
 func (c *Client) ConnectURL(req Request) string { return c.connectURL(req) }
@@ -71,4 +80,4 @@ func Names(address string, now func() time.Time) *net.Resolver {
 }
 
 // WaitDrained waits until the connection has ended after the peer's Close.
-func (c *Conn) WaitDrained() { <-c.body.drained }
+func (c *Conn) WaitDrained() { <-c.drained }

@@ -5,52 +5,83 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // WebSocket opcodes, RFC 6455 §11.8.
 const (
-	opBinary = 0x2
-	opClose  = 0x8
-	opPing   = 0x9
-	opPong   = 0xA
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xA
 )
 
 const (
-	finBit  = 0x80
-	maskBit = 0x80
+	finBit      = 0x80
+	reservedBit = 0x70
+	opcodeBits  = 0x0f
+	maskBit     = 0x80
 
-	// maxHeader is two bytes, an eight byte length and a four byte mask.
-	maxHeader = 14
 	// maxControlPayload is RFC 6455 §5.5's limit.
 	maxControlPayload = 125
 )
 
-// appendFrame appends one final, masked frame to dst. A client masks every
-// frame with a fresh, unpredictable key (RFC 6455 §5.3).
-func appendFrame(dst []byte, opcode byte, payload []byte) []byte {
+// closeNoStatus stands for a Close frame without a code, RFC 6455 §7.1.5.
+const closeNoStatus = 1005
+
+var (
+	errMasked      = errors.New("the relay sent a masked frame")
+	errFrameLength = errors.New("the relay sent a frame with an impossible length")
+	errReserved    = errors.New("the relay sent a frame with reserved bits or a reserved opcode")
+	errBadControl  = errors.New("the relay sent a control frame that is fragmented or too long")
+	errBadClose    = errors.New("the relay sent a malformed Close frame")
+	errBadOrder    = errors.New("the relay mixed up the fragments of messages")
+)
+
+// mask is a frame's masking key over and over, which XORBytes takes in
+// strides of a vector.
+type mask [512]byte
+
+// draw chooses a key: a client masks every frame with a fresh, unpredictable
+// one (RFC 6455 §5.3).
+func (m *mask) draw() {
+	rand.Read(m[:4])
+	for n := 4; n < len(m); n *= 2 {
+		copy(m[n:], m[:n])
+	}
+}
+
+// appendMasked appends data masked, beginning at the key's first byte.
+func (m *mask) appendMasked(dst, data []byte) []byte {
+	end := len(dst) + len(data)
+	dst = slices.Grow(dst, len(data))
+	for masked := dst[len(dst):end]; len(data) > 0; {
+		n := subtle.XORBytes(masked, data, m[:])
+		masked, data = masked[n:], data[n:]
+	}
+	return dst[:end]
+}
+
+// appendHeader appends the header of a final frame of up to 64 KiB less one
+// byte that is masked with m.
+func appendHeader(dst []byte, opcode byte, length int, m *mask) []byte {
 	dst = append(dst, finBit|opcode)
-	switch n := len(payload); {
-	case n < 126:
-		dst = append(dst, maskBit|byte(n))
-	case n <= 0xffff:
+	if length < 126 {
+		dst = append(dst, maskBit|byte(length))
+	} else {
 		dst = append(dst, maskBit|126)
-		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
-	default:
-		dst = append(dst, maskBit|127)
-		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
+		dst = binary.BigEndian.AppendUint16(dst, uint16(length))
 	}
-	var pad [512]byte // the key over and over: subtle.XORBytes is vectorised
-	rand.Read(pad[:4])
-	for n := 4; n < len(pad); n *= 2 {
-		copy(pad[n:], pad[:n])
-	}
-	dst = append(dst, pad[:4]...)
-	start := len(dst)
-	dst = append(dst, payload...)
-	for masked := dst[start:]; len(masked) > 0; {
-		masked = masked[subtle.XORBytes(masked, masked, pad[:]):]
-	}
-	return dst
+	return append(dst, m[:4]...)
+}
+
+// controlFrame is a whole masked control frame.
+func controlFrame(opcode byte, payload []byte) []byte {
+	var m mask
+	m.draw()
+	return m.appendMasked(appendHeader(nil, opcode, len(payload), &m), payload)
 }
 
 // closePayload is the body of a Close frame, RFC 6455 §5.5.1.
@@ -58,73 +89,65 @@ func closePayload(code uint16, reason string) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, code), reason...)
 }
 
-var (
-	errMasked      = errors.New("the relay sent a masked frame")
-	errFrameLength = errors.New("the relay sent a frame with an impossible length")
-	errBadClose    = errors.New("the relay sent a malformed Close frame")
-)
-
-// scanner follows inbound frames, cut anywhere by the reads that deliver them,
-// so that a Close frame is noticed before its first byte is passed on. It
-// judges only what it needs in order to follow; the rest is the library's.
-type scanner struct {
-	payload uint64 // bytes of the current frame still to come
-	header  [maxHeader]byte
-	have    int // bytes of header collected
+// parseClose is what a Close frame's payload says. Codes that are never on the
+// wire (RFC 6455 §7.4) are an error.
+func parseClose(payload []byte) (*CloseError, error) {
+	switch len(payload) {
+	case 0:
+		return &CloseError{Code: closeNoStatus}, nil
+	case 1:
+		return nil, errBadClose
+	}
+	code := binary.BigEndian.Uint16(payload)
+	if code < 1000 || code >= 5000 || code == closeNoStatus || code == 1006 || code == 1015 {
+		return nil, errBadClose
+	}
+	return &CloseError{Code: code, Reason: sanitize(string(payload[2:]))}, nil
 }
 
-// next consumes p up to the first byte of a Close frame and returns how many
-// bytes that is; len(p) means that no Close frame begins in p.
-func (s *scanner) next(p []byte) (int, error) {
-	for i := 0; i < len(p); {
-		if s.payload > 0 {
-			skip := min(s.payload, uint64(len(p)-i))
-			s.payload -= skip
-			i += int(skip)
-			continue
-		}
-		if s.have == 0 && p[i]&0x0f == opClose {
-			return i, nil
-		}
-		s.header[s.have] = p[i]
-		s.have++
-		i++
-		length, complete, err := headerLength(s.header[:s.have])
-		if err != nil {
-			return i, err
-		}
-		if complete {
-			s.payload, s.have = length, 0
-		}
+// headSize is how many bytes the head of a server's frame has: its header, and
+// of a control frame the payload as well. A shorter result than the bytes in
+// start is not possible; a longer one asks for more before anything is certain.
+func headSize(start []byte) (int, error) {
+	if len(start) < 2 {
+		return 2, nil
 	}
-	return len(p), nil
+	length := start[1] &^ maskBit
+	switch {
+	case start[1]&maskBit != 0:
+		return 0, errMasked
+	case start[0]&reservedBit != 0:
+		return 0, errReserved
+	}
+	switch start[0] & opcodeBits {
+	case opContinuation, opText, opBinary:
+		switch length {
+		case 126:
+			return 4, nil
+		case 127:
+			return 10, nil
+		}
+		return 2, nil
+	case opClose, opPing, opPong:
+		if start[0]&finBit == 0 || length > maxControlPayload {
+			return 0, errBadControl
+		}
+		return 2 + int(length), nil
+	}
+	return 0, errReserved
 }
 
-// headerLength returns the payload length that a server's frame header
-// announces, once header holds all of it.
-func headerLength(header []byte) (length uint64, complete bool, err error) {
-	if len(header) < 2 {
-		return 0, false, nil
+// payloadSize is the length that a data frame's whole header announces.
+func payloadSize(header []byte) (uint64, error) {
+	switch len(header) {
+	case 2:
+		return uint64(header[1]), nil
+	case 4:
+		return uint64(binary.BigEndian.Uint16(header[2:])), nil
 	}
-	if header[1]&maskBit != 0 {
-		return 0, false, errMasked
+	length := binary.BigEndian.Uint64(header[2:])
+	if length>>63 != 0 {
+		return 0, errFrameLength
 	}
-	switch n := header[1]; {
-	case n < 126:
-		return uint64(n), true, nil
-	case n == 126:
-		if len(header) < 4 {
-			return 0, false, nil
-		}
-		return uint64(binary.BigEndian.Uint16(header[2:])), true, nil
-	default:
-		if len(header) < 10 {
-			return 0, false, nil
-		}
-		length = binary.BigEndian.Uint64(header[2:])
-		if length>>63 != 0 {
-			return 0, false, errFrameLength
-		}
-		return length, true, nil
-	}
+	return length, nil
 }

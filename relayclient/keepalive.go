@@ -37,7 +37,7 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 	k.interval = interval
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(interval, func() { c.body.start(c.checkAlive) })
+	k.timer = time.AfterFunc(interval, func() { c.start(c.checkAlive) })
 }
 
 // checkAlive runs when the timer fires. Whatever arrives is a sign of life.
@@ -50,29 +50,29 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 // frame no ping may be sent, and the check ends.
 func (c *Conn) checkAlive() {
 	k := &c.keepAlive
-	if c.body.closeSent.Load() {
+	if c.out.closeSent.Load() {
 		return
 	}
-	since, waits := c.body.waitingSince()
+	since, waits := c.in.waitingSince()
 	if k.pinged.IsZero() || !waits || !since.Equal(k.before) {
 		k.pinged = time.Time{}
 	}
 	patience := pongTimeout
-	if !c.body.confirmed() {
+	if !c.out.confirmed() {
 		patience = stallTimeout
 	}
 	if !k.pinged.IsZero() && time.Since(k.pinged) >= patience || pathOf(c.raw).unanswered(k.interval+pongTimeout) {
 		err := fmt.Errorf("%w: no answer to a ping", ErrUnresponsive)
 		c.cause.CompareAndSwap(nil, &err)
 		abort(c.raw)
-		_ = c.body.Close() // where abort found no TCP beneath
+		_ = c.shut() // where abort found no TCP beneath
 		return
 	}
 	if silent := time.Since(since); waits && silent < k.interval {
 		k.rearm(k.interval - silent)
 		return
 	}
-	if c.body.ping() && waits && k.pinged.IsZero() {
+	if c.out.ping() && waits && k.pinged.IsZero() {
 		k.pinged, k.before = time.Now(), since
 	}
 	k.rearm(min(k.interval, pongTimeout))

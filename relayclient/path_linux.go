@@ -28,5 +28,6 @@ func pathOf(conn net.Conn) path {
 		unacked:       info.Unacked,
 		retransmitted: info.Retransmits > 0,
 		sinceAck:      time.Duration(info.Last_ack_recv) * time.Millisecond,
+		ended:         info.State != unix.BPF_TCP_ESTABLISHED,
 	}
 }

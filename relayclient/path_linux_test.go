@@ -32,30 +32,35 @@ func (k *kept) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// vanish has the kernel drop whatever arrives at the relay's end of conn's
-// connection, as a machine that is gone would.
-func (k *kept) vanish(t *testing.T, conn *relayclient.Conn) {
+// conn is the relay's end of the client's connection from addr.
+func (k *kept) conn(t *testing.T, addr string) *net.TCPConn {
 	t.Helper()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range k.conns {
-		if c.RemoteAddr().String() != conn.LocalAddr().String() {
-			continue
+		if c.RemoteAddr().String() == addr {
+			return c
 		}
-		raw, err := c.SyscallConn()
-		if err != nil {
-			t.Fatal(err)
-		}
-		drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
-		raw.Control(func(fd uintptr) {
-			err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]})
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return
 	}
-	t.Fatal("the relay has no such connection")
+	t.Fatalf("the relay has no connection from %s", addr)
+	return nil
+}
+
+// drop has the kernel drop whatever arrives at the relay's end, as a machine
+// that is gone would.
+func (k *kept) drop(t *testing.T, addr string) {
+	t.Helper()
+	raw, err := k.conn(t, addr).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
+	raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop[0]})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestVanishedRelayIsNoticed(t *testing.T) {
@@ -81,7 +86,7 @@ func TestVanishedRelayIsNoticed(t *testing.T) {
 			w.listen(t, listener.HalfClose, func(c *net.TCPConn) { defer c.Close(); io.Copy(io.Discard, c) })
 			conn := w.dial(t)
 			defer conn.Close()
-			k.vanish(t, conn)
+			k.drop(t, conn.LocalAddr().String())
 			began := time.Now()
 			go conn.Write(make([]byte, test.send))
 			_, err = conn.Read(make([]byte, 1))

@@ -37,6 +37,7 @@ ping after silence of        30s
 linger after one side ended  2m0s
 idle time-out                off
 connections at most          4096
+warm connections             1
 time to drain                25s
 log                          info, auto
 `

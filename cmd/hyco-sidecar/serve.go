@@ -114,11 +114,12 @@ func chooseUpstreams(cfg config.Config, resolvConf string, log *slog.Logger) ([]
 func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) error {
 	endpoints := plan(cfg, func(namespace string) *relayclient.Client {
 		return &relayclient.Client{
-			Endpoint:  namespace,
-			RootCAs:   cfg.RootCAs,
-			KeepAlive: cfg.KeepAlive,
-			UserAgent: "hyco-sidecar/" + version(),
-			Logger:    log,
+			Endpoint:        namespace,
+			RootCAs:         cfg.RootCAs,
+			KeepAlive:       cfg.KeepAlive,
+			WarmConnections: cfg.WarmConnections,
+			UserAgent:       "hyco-sidecar/" + version(),
+			Logger:          log,
 		}
 	})
 	table, err := dnsproxy.NewTable(names(cfg.Connections))
@@ -165,6 +166,9 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 	log.Info("ready", "version", version(), "endpoints", len(endpoints), "dns", texts(cfg.DNSListen), "upstreams", texts(upstreams))
 
 	err = server.Serve(ctx, bound.endpoints...)
+	for _, e := range endpoints {
+		e.client.Close() // which several may share; once is enough and more do no harm
+	}
 	stopResolving()
 	if dnsErr := <-resolved; dnsErr != nil {
 		err = errors.Join(err, fmt.Errorf("the resolver failed: %w", dnsErr))

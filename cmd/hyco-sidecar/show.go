@@ -71,6 +71,7 @@ func printConfig(w io.Writer, cfg config.Config) {
 		{"linger after one side ended", cfg.Linger.String()},
 		{"idle time-out", idle},
 		{"connections at most", fmt.Sprint(cfg.MaxConnections)},
+		{"warm connections", fmt.Sprint(cfg.WarmConnections)},
 		{"time to drain", cfg.DrainTimeout.String()},
 		{"log", strings.ToLower(cfg.LogLevel.String()) + ", " + cfg.LogFormat},
 	} {

@@ -1,0 +1,129 @@
+package relayclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http/httptrace"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// link is a connection to the relay that has finished its TLS handshake and
+// carried nothing yet.
+type link struct {
+	*tls.Conn
+	socket *socket // beneath; nil where it cannot be read without waiting
+	born   time.Time
+}
+
+// progress notes how far an attempt has come, and when. A transport may go on
+// noting when the attempt is over.
+type progress struct {
+	began                        time.Time
+	stage                        atomic.Value // Stage
+	resolved, connected, secured atomic.Int64 // nanoseconds after began; 0 = not reached
+}
+
+func newProgress(stage Stage) *progress {
+	p := &progress{began: time.Now()}
+	p.stage.Store(stage)
+	return p
+}
+
+func (p *progress) reached() Stage { return p.stage.Load().(Stage) }
+
+func (p *progress) now() int64 { return int64(time.Since(p.began)) }
+
+// resolving notes when look-ups made with the context begin and end.
+func (p *progress) resolving(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart: func(httptrace.DNSStartInfo) { p.stage.Store(StageResolve) },
+		DNSDone: func(info httptrace.DNSDoneInfo) {
+			if info.Err == nil {
+				p.stage.Store(StageConnect)
+				p.resolved.Store(p.now())
+			}
+		},
+	})
+}
+
+// connect makes a link. The caller closes it.
+func (c *Client) connect(ctx context.Context, p *progress) (*link, error) {
+	l, err := c.handshake(ctx, p, c.keyExchange.Load())
+	if err != nil && p.reached() == StageTLS && c.keyExchange.Swap(0) != 0 && ctx.Err() == nil && !isCertificateError(err) {
+		// The relay may no longer take what it once asked for.
+		return c.handshake(ctx, p, 0)
+	}
+	return l, err
+}
+
+// handshake connects and performs the TLS handshake. Curve is the only key
+// exchange offered; 0 means Go's choice.
+func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*link, error) {
+	p.stage.Store(StageConnect)
+	conn, err := c.dialTCP(p.resolving(ctx), c.address())
+	if err != nil {
+		return nil, err
+	}
+	p.connected.Store(p.now())
+	p.stage.Store(StageTLS)
+	config := c.tlsConfig()
+	if curve != 0 {
+		config = config.Clone()
+		config.CurvePreferences = []tls.CurveID{tls.CurveID(curve)}
+	}
+	l := &link{Conn: tls.Client(conn, config), born: time.Now()}
+	l.socket, _ = conn.(*socket)
+	if err := l.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		c.names.forget()
+		return nil, err
+	}
+	p.secured.Store(p.now())
+	if state := l.ConnectionState(); state.HelloRetryRequest {
+		// Azure's front ends took none of the key shares that Go guesses, and a
+		// wrong guess costs a round trip. Next time there is one guess, the right one.
+		c.keyExchange.Store(uint32(state.CurveID))
+	}
+	return l, nil
+}
+
+// dialTCP connects to address. Names are looked up as they are first: a search
+// list, as Kubernetes gives every pod, would otherwise be tried through for
+// most relays' names. Only a name that does not exist so is left to the list.
+func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	dialer := net.Dialer{Resolver: c.names.resolver()}
+	conn, err := dialer.DialContext(ctx, "tcp", rooted(address))
+	unresolved, ok := errors.AsType[*net.DNSError](err)
+	switch {
+	case ok && unresolved.IsNotFound && rooted(address) != address:
+		conn, err = dialer.DialContext(ctx, "tcp", address)
+	case ok:
+		unresolved.Name = strings.TrimSuffix(unresolved.Name, ".")
+	case err != nil:
+		c.names.forget() // what was remembered leads nowhere
+	}
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if s := newSocket(tcp); s != nil {
+			return s, nil
+		}
+	}
+	return conn, nil
+}
+
+// rooted is address with a name that no search list applies to. Names of one
+// or two labels, which networks of containers use, are left alone.
+func rooted(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if _, notIP := netip.ParseAddr(host); err != nil || notIP == nil || strings.Count(host, ".") < 2 || strings.HasSuffix(host, ".") {
+		return address
+	}
+	return net.JoinHostPort(host+".", port)
+}

@@ -1,0 +1,49 @@
+//go:build unix
+
+package relayclient
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// newSocket owns conn. The socket is nil where conn cannot be read without
+// waiting.
+func newSocket(conn *net.TCPConn) *socket {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	s := &socket{TCPConn: conn, raw: raw}
+	s.attempt = func(fd uintptr) bool {
+		for {
+			s.n, s.err = syscall.Read(int(fd), s.p)
+			if s.err != syscall.EINTR {
+				return true
+			}
+		}
+	}
+	return s
+}
+
+// poll reads without waiting.
+func (s *socket) poll(p []byte) (int, error) {
+	s.p = p
+	err := s.raw.Read(s.attempt)
+	s.p = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.err == syscall.EAGAIN:
+		s.drained = true
+		return 0, errNotYet
+	case s.err != nil:
+		return 0, os.NewSyscallError("read", s.err)
+	case s.n == 0 && len(p) > 0:
+		return 0, io.EOF
+	}
+	s.drained = s.n < len(p)
+	return s.n, nil
+}
