@@ -5,19 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 )
-
-// bufferSize is what one read takes at most, and so one message of the tunnel.
-const bufferSize = 64 << 10
-
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // conn is one accepted connection, from top to bottom.
 type conn struct {
 	*Server
 	app      net.Conn
+	from     *reader // of app
 	accepted time.Time
 	summary  Summary
 }
@@ -26,6 +21,7 @@ func newConn(s *Server, app net.Conn, target string) *conn {
 	return &conn{
 		Server:   s,
 		app:      app,
+		from:     newReader(app),
 		accepted: time.Now(),
 		summary:  Summary{Target: target, ID: s.NewID()},
 	}
@@ -38,8 +34,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.logger().LogAttrs(ctx, slog.LevelDebug, "connection accepted",
 		slog.String("endpoint", s.Target), slog.String("id", s.ID), slog.String("client", c.app.RemoteAddr().String()))
 
-	buf := buffers.Get().(*[bufferSize]byte)
-	remote, before, err := c.dial(ctx, buf[:])
+	remote, before, err := c.dial(ctx)
 	s.Dial = time.Since(c.accepted)
 	c.Hooks.dialled(s.Target, s.Dial, err)
 	ended := time.Now()
@@ -47,27 +42,25 @@ func (c *conn) serve(ctx context.Context) {
 		reset(c.app)
 		s.Cause, s.Err = dialCause(ctx, before, err)
 	} else {
-		p := &pipe{Server: c.Server, app: c.app, remote: remote, joined: time.Now()}
-		s.Cause, s.Err = p.run(ctx, before, buf[:])
+		p := &pipe{Server: c.Server, app: c.app, from: c.from, remote: remote, joined: time.Now()}
+		s.Cause, s.Err = p.run(ctx, before)
 		s.Up, s.Down = p.up.Load(), p.down.Load()
 		ended = p.ended
 	}
-	buffers.Put(buf)
 	s.Took = ended.Sub(c.accepted)
 	c.log(ctx)
 	c.Hooks.closed(*s)
 }
 
-// dial reaches the target and tells what the app did meanwhile; the early data
-// lies in buf.
-func (c *conn) dial(ctx context.Context, buf []byte) (net.Conn, early, error) {
+// dial reaches the target and tells what the app did meanwhile.
+func (c *conn) dial(ctx context.Context) (net.Conn, early, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ctx, cancelTimeout := context.WithTimeout(ctx, c.dialTimeout())
 	defer cancelTimeout()
 
 	last := make(chan struct{})
-	stop := watch(c.app, buf, cancel, last)
+	stop := watch(c.from, cancel, last)
 	remote, err := c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, Last: last})
 	before := stop()
 	if err == nil && before.err != nil {

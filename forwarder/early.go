@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"time"
 )
@@ -12,9 +11,12 @@ import (
 // errAppLeft ends a dial whose app has reset the connection.
 var errAppLeft = errors.New("forwarder: the app reset the connection")
 
+// maxEarly bounds what is read of an app while we dial; the kernel keeps more.
+const maxEarly = 64 << 10
+
 // early is what the app did while we dialled.
 type early struct {
-	data []byte // sent already, at most a buffer full
+	data []byte // sent already
 	eof  bool   // and then ended its stream
 	err  error  // or reset the connection
 }
@@ -22,40 +24,39 @@ type early struct {
 // gaveUp reports whether the app left before it sent anything.
 func (e *early) gaveUp() bool { return e.err != nil || e.eof && len(e.data) == 0 }
 
-// watch reads ahead from app into buf, the only way to learn that it has left,
-// until stop is called, which returns what was read. A reset cancels the dial;
-// an end of stream without a byte closes last.
-func watch(app net.Conn, buf []byte, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
+// watch reads ahead from app, the only way to learn that it has left, until stop
+// is called, which returns what was read. A reset cancels the dial; an end of
+// stream without a byte closes last.
+func watch(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
 	done := make(chan early, 1)
 	go func() {
-		n := 0
-		for n < len(buf) {
-			m, err := app.Read(buf[n:])
-			n += m
+		var e early
+		for len(e.data) < maxEarly {
+			data, err := app.read()
+			e.data = append(e.data, data...)
+			app.done()
 			switch {
 			case err == nil:
+				continue
 			case errors.Is(err, os.ErrDeadlineExceeded):
-				done <- early{data: buf[:n]}
-				return
 			case err == io.EOF:
-				if n == 0 {
+				e.eof = true
+				if len(e.data) == 0 {
 					close(last)
 				}
-				done <- early{data: buf[:n], eof: true}
-				return
 			default:
+				e.err = err
 				cancel(errAppLeft)
-				done <- early{data: buf[:n], err: err}
-				return
 			}
+			break
 		}
-		done <- early{data: buf}
+		done <- e
 	}()
 	return func() early {
 		// A deadline in the past ends the read; an error means that it has ended.
-		_ = app.SetReadDeadline(time.Unix(1, 0))
+		_ = app.conn.SetReadDeadline(time.Unix(1, 0))
 		e := <-done
-		_ = app.SetReadDeadline(time.Time{})
+		_ = app.conn.SetReadDeadline(time.Time{})
 		return e
 	}
 }

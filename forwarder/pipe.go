@@ -19,6 +19,7 @@ import (
 type pipe struct {
 	*Server
 	app    net.Conn
+	from   *reader // of app
 	remote net.Conn
 	joined time.Time
 
@@ -42,13 +43,13 @@ type pipe struct {
 }
 
 // run copies until both directions have ended. It closes both connections.
-func (p *pipe) run(ctx context.Context, before early, buf []byte) (Cause, error) {
+func (p *pipe) run(ctx context.Context, before early) (Cause, error) {
 	unhook := context.AfterFunc(ctx, func() { p.end(Shutdown, nil) })
 	defer unhook()
 	p.schedule()
 
 	var upward sync.WaitGroup
-	upward.Go(func() { p.copyUp(before, buf) })
+	upward.Go(func() { p.copyUp(before) })
 	p.copyDown()
 	upward.Wait()
 
@@ -77,7 +78,7 @@ func (p *pipe) discard() {
 
 // copyUp carries the app's stream to the remote side, beginning with what was
 // read during the dial.
-func (p *pipe) copyUp(before early, buf []byte) {
+func (p *pipe) copyUp(before early) {
 	p.stall = time.AfterFunc(stallCheck, p.checkStall)
 	defer p.stall.Stop()
 	p.stall.Stop()
@@ -89,8 +90,10 @@ func (p *pipe) copyUp(before early, buf []byte) {
 		return
 	}
 	for {
-		n, err := p.app.Read(buf)
-		if n > 0 && !p.send(buf[:n]) {
+		data, err := p.from.read()
+		sent := len(data) == 0 || p.send(data)
+		p.from.done()
+		if !sent {
 			return
 		}
 		switch {
@@ -176,18 +179,13 @@ func (p *pipe) closeUpward() {
 
 // copyDown carries the remote side's stream to the app.
 func (p *pipe) copyDown() {
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
+	from := newReader(p.remote)
 	for {
-		n, err := p.remote.Read(buf[:])
-		if n > 0 {
-			m, werr := p.app.Write(buf[:n])
-			p.down.Add(int64(m))
-			p.touch()
-			if werr != nil {
-				p.end(p.appLeft(), nil)
-				return
-			}
+		data, err := from.read()
+		delivered := len(data) == 0 || p.deliver(data)
+		from.done()
+		if !delivered {
+			return
 		}
 		switch {
 		case err == io.EOF:
@@ -198,6 +196,17 @@ func (p *pipe) copyDown() {
 			return
 		}
 	}
+}
+
+// deliver writes one piece of the remote side's stream.
+func (p *pipe) deliver(data []byte) bool {
+	n, err := p.app.Write(data)
+	p.down.Add(int64(n))
+	p.touch()
+	if err != nil {
+		p.end(p.appLeft(), nil)
+	}
+	return err == nil
 }
 
 // appLeft is the cause when the app takes no more bytes: it reset, or it closed

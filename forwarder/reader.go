@@ -1,0 +1,65 @@
+package forwarder
+
+import (
+	"net"
+	"sync"
+	"syscall"
+)
+
+// bufferSize is what one read takes at most, and so one message of the tunnel:
+// 64 KiB less the header with which a message then fills whole TLS records.
+const bufferSize = 64<<10 - 8
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// reader reads from conn into buffers that it borrows only once there is
+// something to read, so that a connection which waits holds none.
+type reader struct {
+	conn net.Conn
+	raw  syscall.RawConn                   // conn's, where the system lets us wait on it
+	wait interface{ WaitReadable() error } // conn itself, where it can
+
+	buf     *[bufferSize]byte
+	n       int
+	err     error
+	attempt func(fd uintptr) bool // made once, for it would be allocated by each read
+}
+
+func newReader(conn net.Conn) *reader {
+	r := &reader{conn: conn}
+	r.wait, _ = conn.(interface{ WaitReadable() error })
+	if c, ok := conn.(*net.TCPConn); ok {
+		r.raw = rawConn(c)
+		r.attempt = r.readNow
+	}
+	return r
+}
+
+// read returns what has arrived, in a buffer that stays borrowed until done.
+func (r *reader) read() ([]byte, error) {
+	if r.raw != nil {
+		return r.readRaw()
+	}
+	if r.wait != nil {
+		if err := r.wait.WaitReadable(); err != nil {
+			return nil, err
+		}
+	}
+	r.borrow()
+	n, err := r.conn.Read(r.buf[:])
+	return r.buf[:n], err
+}
+
+func (r *reader) borrow() {
+	if r.buf == nil {
+		r.buf = buffers.Get().(*[bufferSize]byte)
+	}
+}
+
+// done gives the buffer back.
+func (r *reader) done() {
+	if r.buf != nil {
+		buffers.Put(r.buf)
+		r.buf = nil
+	}
+}

@@ -1,0 +1,49 @@
+//go:build unix
+
+package forwarder
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// rawConn is nil where there is no waiting on conn by itself.
+func rawConn(conn *net.TCPConn) syscall.RawConn {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil // closed, as Read will say
+	}
+	return raw
+}
+
+// readRaw reads as conn.Read does, but has no buffer while it waits.
+func (r *reader) readRaw() ([]byte, error) {
+	if err := r.raw.Read(r.attempt); err != nil {
+		return nil, err
+	}
+	switch {
+	case r.err != nil:
+		return nil, os.NewSyscallError("read", r.err)
+	case r.n == 0:
+		return nil, io.EOF
+	}
+	return r.buf[:r.n], nil
+}
+
+// readNow is one attempt; false means that nothing has arrived.
+func (r *reader) readNow(fd uintptr) bool {
+	r.borrow()
+	for {
+		r.n, r.err = syscall.Read(int(fd), r.buf[:])
+		switch r.err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			r.done()
+			return false
+		}
+		return true
+	}
+}
