@@ -11,6 +11,7 @@ import (
 
 // playDNS is the site's DNS server, over UDP and TCP: an A record for each
 // NAME=ADDRESS, NODATA for their other types, NXDOMAIN for everything else.
+// It prints "asked NAME" for every question.
 // Messages are made by hand (RFC 1035 §4), so that no library's view of DNS is
 // on both sides of dnsproxy.
 func playDNS(address string, records []string) error {
@@ -112,6 +113,7 @@ func dnsReply(query []byte, table map[string][4]byte) ([]byte, error) {
 		nxdomain   = 3
 		headerBits = 0x8080 // QR and RA
 	)
+	fmt.Println("asked", strings.Join(labels, "."))
 	addr, known := table[strings.ToLower(strings.Join(labels, "."))]
 	flags, answers := uint16(headerBits)|binary.BigEndian.Uint16(query[2:])&0x0100, uint16(0)
 	switch {

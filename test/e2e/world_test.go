@@ -33,8 +33,9 @@ var worlds atomic.Int64
 // and site, the private network with the relay beside it. Private servers
 // listen on 127.0.0.x of site, where only the tunnel reaches them.
 type world struct {
-	app, site string // names of the network namespaces
-	dir       string // everybody may read it; gone with the world
+	app, site string   // names of the network namespaces
+	dir       string   // everybody may read it; gone with the world
+	dns       *process // the DNS server of site
 	processes []*process
 }
 
@@ -76,7 +77,7 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	w.serve(t, w.site, "dns", siteAddress+":53",
+	w.dns = w.serve(t, w.site, "dns", siteAddress+":53",
 		"contoso.servicebus.example="+siteAddress,
 		"fabrikam.servicebus.example="+siteAddress,
 		"northwind.servicebus.example="+siteAddress,
