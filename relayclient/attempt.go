@@ -22,7 +22,7 @@ import (
 // sometimes in 3 to 7 s, and now and then never; trying again then helps.
 const attemptTimeout = 10 * time.Second
 
-// Attempt is one try to join a hybrid connection, and where its time went. A
+// Attempt is one try to join a hybrid connection and where its time went. A
 // duration is 0 where the attempt did not come so far, or had no need to.
 type Attempt struct {
 	Entity, ID string
@@ -63,7 +63,9 @@ func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 	c.Hooks.attempted(t.Attempt)
 	if failed == nil {
 		c.warm.used(c)
-		c.logger().LogAttrs(ctx, slog.LevelDebug, "hybrid connection joined", t.LogAttrs()...)
+		if log := c.logger(); log.Enabled(ctx, slog.LevelDebug) {
+			log.LogAttrs(ctx, slog.LevelDebug, "hybrid connection joined", t.LogAttrs()...)
+		}
 	}
 	return conn, failed
 }
@@ -122,18 +124,13 @@ func (t *try) spent(p *progress) {
 // upgrade turns the link into a tunnel, or closes it.
 func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 	defer l.doubt(t.Warm)()
-	transport := &http.Transport{
-		DialTLSContext:         func(context.Context, string, string) (net.Conn, error) { return l.Conn, nil },
-		DisableKeepAlives:      true, // an upgraded connection is never reused
-		MaxResponseHeaderBytes: maxResponse,
-	}
 	began := time.Now()
-	tunnel, resp, err := t.shakeHands(ctx, transport)
+	tunnel, resp, err := t.shakeHands(ctx, exchange{l})
 	t.Upgrade = time.Since(began)
 	state := l.ConnectionState()
 	t.Resumed, t.HelloRetry = state.DidResume, state.HelloRetryRequest
 	if err != nil {
-		abort(l)
+		l.Close()
 		return nil, t.refused(ctx, StageUpgrade, resp, err)
 	}
 	return newConn(tunnel, l.Conn, l.socket, t.keepAlive()), nil
@@ -165,9 +162,6 @@ func (t *try) throughProxy(ctx context.Context) (*Conn, *DialError) {
 	beneath, _ := beneath(raw).(*socket)
 	return newConn(tunnel, raw, beneath, t.keepAlive()), nil
 }
-
-// maxResponse bounds the head of the relay's answer.
-const maxResponse = 64 << 10
 
 // shakeHands performs the WebSocket handshake (RFC 6455 §4.1) and returns the
 // connection that it was performed on.

@@ -25,8 +25,8 @@ type Client struct {
 	Endpoint string
 	// RootCAs are trusted to sign the relay's certificate. Nil means the system's.
 	RootCAs *x509.CertPool
-	// Proxy chooses the HTTP proxy for a request. Nil means HTTPS_PROXY and
-	// NO_PROXY of the environment.
+	// Proxy chooses the HTTP proxy, once. Nil means HTTPS_PROXY and NO_PROXY of
+	// the environment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// KeepAlive is the silence after which a tunnel is pinged. Zero means 30 s,
 	// well below the four minutes after which load balancers forget a connection.
@@ -44,6 +44,9 @@ type Client struct {
 
 	configured  sync.Once
 	config      *tls.Config
+	routed      sync.Once
+	proxy       *url.URL
+	proxyErr    error
 	transported sync.Once
 	transport   *http.Transport
 	names       nameCache
@@ -160,11 +163,14 @@ func NewID() string {
 
 // proxyURL is the proxy on the way to the relay; nil means none.
 func (c *Client) proxyURL() (*url.URL, error) {
-	proxy := c.Proxy
-	if proxy == nil {
-		proxy = http.ProxyFromEnvironment
-	}
-	return proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Endpoint}})
+	c.routed.Do(func() {
+		proxy := c.Proxy
+		if proxy == nil {
+			proxy = http.ProxyFromEnvironment
+		}
+		c.proxy, c.proxyErr = proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Endpoint}})
+	})
+	return c.proxy, c.proxyErr
 }
 
 // tlsConfig is made once, so that TLS sessions are resumed.

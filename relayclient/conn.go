@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,8 +23,8 @@ type Conn struct {
 	keepAlive keepAlive
 	cause     atomic.Pointer[error] // why we ended the connection ourselves
 
-	draining bool          // belongs to the reading goroutine
-	drained  chan struct{} // closed when the connection ended after the peer's Close frame
+	draining atomic.Bool   // a goroutine reads on after the peer's Close frame
+	drained  chan struct{} // closed when it met the end
 
 	ownerMu sync.Mutex
 	closed  bool
@@ -67,8 +68,8 @@ func (c *Conn) WaitReadable() error {
 	return nil
 }
 
-// readEnd says what the end of reading means, and has what follows a Close
-// frame drained.
+// readEnd says what the end of reading means. While our direction is open,
+// somebody has to read on.
 func (c *Conn) readEnd(err error) error {
 	if cause := c.cause.Load(); cause != nil {
 		return *cause
@@ -77,11 +78,8 @@ func (c *Conn) readEnd(err error) error {
 	if !ok {
 		return err
 	}
-	if !c.draining {
-		c.draining = true
-		if !c.start(c.drain) {
-			close(c.drained) // the connection is being closed
-		}
+	if !c.out.closeSent.Load() && !c.draining.Swap(true) && !c.start(c.drain) {
+		close(c.drained) // the connection is being closed
 	}
 	switch end.Code {
 	case 1000, 1001, closeNoStatus:
@@ -96,9 +94,20 @@ func (c *Conn) readEnd(err error) error {
 // overtakes what we have sent. It also notices the end of the connection, after
 // which nobody takes what we write.
 func (c *Conn) drain() {
-	_, _ = io.Copy(io.Discard, c.tunnel)
-	c.out.peerGone.Store(true)
+	if c.discard() {
+		c.out.peerGone.Store(true)
+	}
 	close(c.drained)
+}
+
+// discard reads up to the connection's end, and reports whether it came to that.
+func (c *Conn) discard() bool {
+	var scrap [512]byte
+	for {
+		if _, err := c.tunnel.Read(scrap[:]); err != nil {
+			return !errors.Is(err, os.ErrDeadlineExceeded)
+		}
+	}
 }
 
 // obey takes pings and pongs. An answer never makes the reader wait.
@@ -167,13 +176,9 @@ func (c *Conn) Close() error {
 	switch {
 	case !c.out.closeSent.Load():
 		abort(c.raw)
-	case c.end.Load() != nil:
-		timer := time.NewTimer(closeWait)
-		select {
-		case <-c.drained:
-		case <-timer.C:
-		}
-		timer.Stop()
+	case c.end.Load() != nil && c.awaitEnd():
+		// The relay has closed the connection, and gets no farewell of TLS.
+		_ = beneath(c.raw).Close()
 	}
 	err := c.shut()
 	c.owned.Wait()
@@ -181,6 +186,17 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	return err
+}
+
+// awaitEnd waits until the relay has closed the connection, and reports false
+// when it takes longer than closeWait.
+func (c *Conn) awaitEnd() bool {
+	_ = c.raw.SetReadDeadline(time.Now().Add(closeWait)) // fails only on a connection that has ended
+	if !c.draining.Load() {
+		return c.discard()
+	}
+	<-c.drained
+	return c.out.peerGone.Load()
 }
 
 // shut closes the connection beneath, which ends a Read and a write in

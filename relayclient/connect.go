@@ -20,6 +20,13 @@ type link struct {
 	born   time.Time
 }
 
+// Close drops the connection. Nothing was said over it that a polite end would
+// complete.
+func (l *link) Close() error {
+	abort(l.Conn)
+	return nil
+}
+
 // progress notes how far an attempt has come, and when. A transport may go on
 // noting when the attempt is over.
 type progress struct {
@@ -78,7 +85,7 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 	}
 	l := &link{Conn: tls.Client(conn, config), born: time.Now()}
 	l.socket, _ = conn.(*socket)
-	if err := l.HandshakeContext(ctx); err != nil {
+	if err := within(ctx, conn, l.Handshake); err != nil {
 		conn.Close()
 		c.names.forget()
 		return nil, err
@@ -90,6 +97,17 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 		c.keyExchange.Store(uint32(state.CurveID))
 	}
 	return l, nil
+}
+
+// within runs f, whose reads and writes of conn the end of ctx ends. Conn is of
+// no further use then.
+func within(ctx context.Context, conn net.Conn, f func() error) error {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	err := f()
+	if !stop() {
+		return ctx.Err()
+	}
+	return err
 }
 
 // dialTCP connects to address. Names are looked up as they are first: a search

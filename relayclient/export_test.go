@@ -43,9 +43,13 @@ func Upgraded(raw net.Conn, keepAlive time.Duration) *Conn {
 }
 
 // UpgradedTLS is the same with TLS over tcp.
-func UpgradedTLS(tcp *net.TCPConn, config *tls.Config) *Conn {
+func UpgradedTLS(t testing.TB, tcp *net.TCPConn, config *tls.Config) *Conn {
+	t.Helper()
 	s := newSocket(tcp)
 	conn := tls.Client(s, config)
+	if err := conn.Handshake(); err != nil {
+		t.Fatal(err)
+	}
 	return newConn(conn, conn, s, time.Hour)
 }
 

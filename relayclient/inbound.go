@@ -59,12 +59,21 @@ type inbound struct {
 // was asked for is the only proof of that: everything else may be an empty
 // frame, a ping, or TLS talking to itself.
 func (in *inbound) await() error {
-	if in.isAhead {
-		return nil
+	for !in.isAhead {
+		_, err := in.nextNow(in.ahead[:])
+		switch {
+		case err == nil:
+			in.isAhead = true
+		case err == errNotYet:
+			// Waiting out here needs a smaller stack than within TLS.
+			in.waits()
+			in.socket.await()
+			in.waiting.Store(0)
+		default:
+			return err
+		}
 	}
-	_, err := in.next(in.ahead[:])
-	in.isAhead = err == nil
-	return err
+	return nil
 }
 
 // read blocks until it can return at least one byte, and returns all that has
@@ -73,23 +82,30 @@ func (in *inbound) read(p []byte) (n int, err error) {
 	if in.isAhead {
 		in.isAhead = false
 		n = copy(p, in.ahead[:])
-		if in.socket == nil && len(p) > n && in.left > 0 {
+		if in.socket == nil && in.left > 0 && len(p) > n {
 			m, _ := in.next(p[n:]) // the same frame's; an error comes again
 			return n + m, nil
 		}
 	} else if n, err = in.next(p); err != nil {
 		return 0, err
 	}
-	if in.socket != nil {
-		in.socket.nowait = true
-		for n < len(p) && err == nil {
-			var m int
-			m, err = in.next(p[n:])
-			n += m
-		}
-		in.socket.nowait = false
+	for in.socket != nil && n < len(p) && err == nil {
+		var m int
+		m, err = in.nextNow(p[n:])
+		n += m
 	}
 	return n, nil
+}
+
+// nextNow is next, but returns errNotYet instead of waiting where that is possible.
+func (in *inbound) nextNow(p []byte) (int, error) {
+	if in.socket == nil {
+		return in.next(p)
+	}
+	in.socket.nowait = true
+	n, err := in.next(p)
+	in.socket.nowait = false
+	return n, err
 }
 
 // next returns bytes of one frame, after obeying the control frames before it.
@@ -159,14 +175,11 @@ func (in *inbound) violation(err error) error {
 
 // receive reads once from the connection.
 func (in *inbound) receive(p []byte) (int, error) {
-	nowait := in.socket != nil && in.socket.nowait
-	if !nowait {
-		in.waiting.Store(int64(time.Since(in.born)) + 1)
+	if in.socket == nil || !in.socket.nowait {
+		in.waits()
+		defer in.waiting.Store(0)
 	}
 	n, err := in.conn.Read(p)
-	if !nowait {
-		in.waiting.Store(0)
-	}
 	switch {
 	case err == nil, n > 0: // the connection will say it again
 		return n, nil
@@ -176,6 +189,8 @@ func (in *inbound) receive(p []byte) (int, error) {
 	in.err = dropped(err)
 	return 0, in.err
 }
+
+func (in *inbound) waits() { in.waiting.Store(int64(time.Since(in.born)) + 1) }
 
 // waitingSince is when the read in progress began to wait; ok is false while
 // nobody reads. It follows the monotonic clock, so a clock that is set does no

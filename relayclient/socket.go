@@ -18,7 +18,8 @@ type socket struct {
 	p       []byte
 	n       int
 	err     error
-	attempt func(fd uintptr) bool // made once, for it would be allocated by each read
+	// Made once, for they would be allocated by each read.
+	attempt, look func(fd uintptr) bool
 }
 
 // errNotYet is temporary, which crypto/tls takes as leave to try again.

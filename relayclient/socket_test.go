@@ -13,8 +13,8 @@ import (
 	"hyco-sidecar/test/relay"
 )
 
-// tlsPair is a client's TCP connection and the server's end of its TLS.
-func tlsPair(t testing.TB) (near *net.TCPConn, config *tls.Config, far *tls.Conn) {
+// tlsPair is a Conn and the relay's end of its TLS.
+func tlsPair(t testing.TB) (*relayclient.Conn, *tls.Conn) {
 	t.Helper()
 	cert, ca, err := relay.NewCertificate("localhost")
 	if err != nil {
@@ -35,8 +35,14 @@ func tlsPair(t testing.TB) (near *net.TCPConn, config *tls.Config, far *tls.Conn
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conn.(*net.TCPConn), &tls.Config{RootCAs: roots, ServerName: "localhost"},
-		tls.Server(accepted, &tls.Config{Certificates: []tls.Certificate{cert}})
+	far := tls.Server(accepted, &tls.Config{Certificates: []tls.Certificate{cert}})
+	done := make(chan error, 1)
+	go func() { done <- far.Handshake() }()
+	near := relayclient.UpgradedTLS(t, conn.(*net.TCPConn), &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return near, far
 }
 
 // TestStreamThroughTLSIsTheSameHoweverItIsRead cuts a stream of every kind of
@@ -46,7 +52,7 @@ func TestStreamThroughTLSIsTheSameHoweverItIsRead(t *testing.T) {
 	stream = append(stream, closeFrame(1000, "Shutdown")...)
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		near, config, far := tlsPair(t)
+		conn, far := tlsPair(t)
 		sent := make(chan error, 1)
 		go func() {
 			for rest := stream; len(rest) > 0; {
@@ -61,7 +67,6 @@ func TestStreamThroughTLSIsTheSameHoweverItIsRead(t *testing.T) {
 			sent <- far.CloseWrite()
 		}()
 
-		conn := relayclient.UpgradedTLS(near, config)
 		read := rand.New(rand.NewPCG(seed, 1))
 		buf := make([]byte, 80_000)
 		var got []byte
@@ -93,8 +98,7 @@ func TestStreamThroughTLSIsTheSameHoweverItIsRead(t *testing.T) {
 // TestReadTakesWhatHasArrived: one read returns what several frames brought,
 // and never waits for more than it has.
 func TestReadTakesWhatHasArrived(t *testing.T) {
-	near, config, far := tlsPair(t)
-	conn := relayclient.UpgradedTLS(near, config)
+	conn, far := tlsPair(t)
 	defer conn.Close()
 	defer far.Close()
 	go func() {
@@ -116,8 +120,7 @@ func TestReadTakesWhatHasArrived(t *testing.T) {
 }
 
 func TestWaitingTellsTheEnd(t *testing.T) {
-	near, config, far := tlsPair(t)
-	conn := relayclient.UpgradedTLS(near, config)
+	conn, far := tlsPair(t)
 	defer conn.Close()
 	defer far.Close()
 	go func() {

@@ -17,15 +17,34 @@ func newSocket(conn *net.TCPConn) *socket {
 		return nil
 	}
 	s := &socket{TCPConn: conn, raw: raw}
-	s.attempt = func(fd uintptr) bool {
-		for {
-			s.n, s.err = syscall.Read(int(fd), s.p)
-			if s.err != syscall.EINTR {
-				return true
-			}
+	s.attempt, s.look = s.readNow, s.lookNow
+	return s
+}
+
+func (s *socket) readNow(fd uintptr) bool {
+	for {
+		s.n, s.err = syscall.Read(int(fd), s.p)
+		if s.err != syscall.EINTR {
+			return true
 		}
 	}
-	return s
+}
+
+// lookNow reports whether there is anything to read, an end or an error included.
+func (s *socket) lookNow(fd uintptr) bool {
+	var b [1]byte
+	for {
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		if err != syscall.EINTR {
+			return err != syscall.EAGAIN
+		}
+	}
+}
+
+// await blocks until there is something to read, the end of it all included.
+func (s *socket) await() {
+	_ = s.raw.Read(s.look) // whose error the next read meets too
+	s.drained = false
 }
 
 // poll reads without waiting.

@@ -51,6 +51,8 @@ func (w *wire) Write(p []byte) (int, error) {
 	return w.out.Write(p)
 }
 
+func (w *wire) SetReadDeadline(time.Time) error { return nil }
+
 func (w *wire) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

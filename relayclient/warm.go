@@ -42,7 +42,7 @@ func (w *warmth) take() *link {
 		if time.Since(l.born) < warmLife && !pathOf(l).ended {
 			return l
 		}
-		abort(l)
+		l.Close()
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (w *warmth) tend(want int) (missing bool, next time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.links) > 0 && time.Since(w.links[0].born) >= warmLife {
-		abort(w.links[0])
+		w.links[0].Close()
 		w.links = w.links[1:]
 	}
 	next = time.Hour
@@ -142,7 +142,7 @@ func (w *warmth) close() {
 	w.mu.Unlock()
 	w.done.Wait()
 	for _, l := range w.links {
-		abort(l)
+		l.Close()
 	}
 	w.links = nil
 }
@@ -156,7 +156,7 @@ func (l *link) doubt(warm bool) (stop func()) {
 	}
 	timer := time.AfterFunc(doubtful, func() {
 		if p := pathOf(l); p.unacked > 0 && p.retransmitted {
-			abort(l)
+			l.Close()
 		}
 	})
 	return func() { timer.Stop() }

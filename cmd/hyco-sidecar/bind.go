@@ -55,8 +55,12 @@ func bind(ctx context.Context, dns []netip.AddrPort, endpoints []endpoint) (*soc
 			s.streams = append(s.streams, stream)
 		}
 	}
+	// The apps are on this machine: the kernel tells when one is gone, so probes
+	// are of no use, and neither are several paths.
+	local := net.ListenConfig{KeepAlive: -1}
+	local.SetMultipathTCP(false)
 	for _, e := range endpoints {
-		ln, err := lc.Listen(ctx, "tcp", e.listen.String())
+		ln, err := local.Listen(ctx, "tcp", e.listen.String())
 		if err != nil && slices.Contains(dns, e.listen) {
 			faults = multierror.Append(faults, fmt.Errorf("endpoint %s (%s): tcp %s: the sidecar's own resolver has it (HYCO_DNS_LISTEN): give the host another address", e.name, e.Variable, e.listen))
 			continue

@@ -1,0 +1,109 @@
+package relayclient
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// exchange is the http.RoundTripper of one link, which serves for one request.
+// An http.Transport would do the same with three goroutines.
+type exchange struct{ *link }
+
+// maxResponse bounds the head of the relay's answer.
+const maxResponse = 64 << 10
+
+var (
+	errLongHead   = errors.New("malformed HTTP response: its head is too long")
+	requestHeads  = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+	responseHeads = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+)
+
+// RoundTrip sends req and reads the answer's head. The body of a 101 is the
+// connection; closing any other one closes it.
+func (x exchange) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	err = within(req.Context(), x, func() error {
+		resp, err = x.roundTrip(req)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (x exchange) roundTrip(req *http.Request) (*http.Response, error) {
+	head := requestHeads.Get().(*bytes.Buffer)
+	defer requestHeads.Put(head)
+	head.Reset()
+	if err := req.Write(head); err != nil {
+		return nil, err
+	}
+	if _, err := x.Write(head.Bytes()); err != nil {
+		return nil, err
+	}
+	limited := &limitedReader{x.Conn, maxResponse}
+	r := responseHeads.Get().(*bufio.Reader)
+	r.Reset(limited)
+	resp, err := readFinal(r, req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{resp.Body, x.link}
+		return resp, nil
+	}
+	early, _ := r.Peek(r.Buffered())
+	resp.Body = &tunnel{x.Conn, bytes.Clone(early)}
+	r.Reset(nil)
+	responseHeads.Put(r)
+	return resp, nil
+}
+
+// readFinal leaves interim answers aside, RFC 9110 §15.2.
+func readFinal(r *bufio.Reader, req *http.Request) (*http.Response, error) {
+	for range 5 {
+		resp, err := http.ReadResponse(r, req)
+		if err != nil || resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, err
+		}
+	}
+	return nil, errLongHead
+}
+
+// limitedReader is io.LimitedReader with an error that says what it is.
+type limitedReader struct {
+	io.Reader
+	left int
+}
+
+func (l *limitedReader) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errLongHead
+	}
+	n, err := l.Reader.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}
+
+// tunnel is the upgraded connection. Early is what had been read with the 101.
+type tunnel struct {
+	*tls.Conn
+	early []byte
+}
+
+func (t *tunnel) Read(p []byte) (int, error) {
+	if len(t.early) == 0 {
+		return t.Conn.Read(p)
+	}
+	n := copy(p, t.early)
+	t.early = t.early[n:]
+	return n, nil
+}
