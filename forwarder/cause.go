@@ -20,6 +20,12 @@ const (
 	Shutdown          Cause = "shutdown"                     // still open when the drain was over
 )
 
+// verdict is a cause, and what went wrong where something did.
+type verdict struct {
+	cause Cause
+	err   error
+}
+
 // orderly reports whether a connection that ended so needs nobody's attention.
 func (c Cause) orderly() bool {
 	switch c {

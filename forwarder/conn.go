@@ -27,33 +27,58 @@ func newConn(s *Server, app net.Conn, target string) *conn {
 	}
 }
 
-// serve dials, joins, and reports. It closes the app's connection.
+// serve dials, joins, and reports. It closes the app's connection. Its stack, and
+// all that a connection waits in, is kept small for the thousands that do.
 func (c *conn) serve(ctx context.Context) {
-	s := &c.summary
-	c.Hooks.accepted(s.Target)
-	c.logger().LogAttrs(ctx, slog.LevelDebug, "connection accepted",
-		slog.String("endpoint", s.Target), slog.String("id", s.ID), slog.String("client", c.app.RemoteAddr().String()))
-
-	remote, before, err := c.dial(ctx)
-	s.Dial = time.Since(c.accepted)
-	c.Hooks.dialled(s.Target, s.Dial, err)
-	ended := time.Now()
-	if err != nil {
+	c.begin(ctx)
+	r := <-c.reach(ctx)
+	c.summary.Dial = time.Since(c.accepted)
+	c.Hooks.dialled(c.summary.Target, c.summary.Dial, r.err)
+	if r.err != nil {
 		reset(c.app)
-		s.Cause, s.Err = dialCause(ctx, before, err)
-	} else {
-		p := &pipe{Server: c.Server, app: c.app, from: c.from, remote: remote, joined: time.Now()}
-		s.Cause, s.Err = p.run(ctx, before)
-		s.Up, s.Down = p.up.Load(), p.down.Load()
-		ended = p.ended
+		c.finish(ctx, time.Now(), r.cause(ctx))
+		return
 	}
-	s.Took = ended.Sub(c.accepted)
-	c.log(ctx)
-	c.Hooks.closed(*s)
+	p := newPipe(c, r)
+	p.run(ctx)
+	c.summary.Up, c.summary.Down = p.up.Load(), p.down.Load()
+	c.finish(ctx, p.ended, p.verdict)
 }
 
-// dial reaches the target and tells what the app did meanwhile.
-func (c *conn) dial(ctx context.Context) (net.Conn, early, error) {
+// begin tells of the connection.
+func (c *conn) begin(ctx context.Context) {
+	c.Hooks.accepted(c.summary.Target)
+	if log := c.logger(); log.Enabled(ctx, slog.LevelDebug) {
+		log.LogAttrs(ctx, slog.LevelDebug, "connection accepted", slog.String("endpoint", c.summary.Target),
+			slog.String("id", c.summary.ID), slog.String("client", c.app.RemoteAddr().String()))
+	}
+}
+
+// finish tells how it ended.
+func (c *conn) finish(ctx context.Context, ended time.Time, v verdict) {
+	c.summary.Took = ended.Sub(c.accepted)
+	c.summary.Cause, c.summary.Err = v.cause, v.err
+	c.log(ctx)
+	c.Hooks.closed(c.summary)
+}
+
+// reached is what came of a dial.
+type reached struct {
+	remote net.Conn
+	before early // what the app did meanwhile
+	err    error
+}
+
+// reach dials on a goroutine of its own, for a dial needs a stack that is many
+// times as deep as what comes after it.
+func (c *conn) reach(ctx context.Context) <-chan *reached {
+	done := make(chan *reached, 1)
+	go func() { done <- c.dial(ctx) }()
+	return done
+}
+
+func (c *conn) dial(ctx context.Context) *reached {
+	var r reached
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ctx, cancelTimeout := context.WithTimeout(ctx, c.dialTimeout())
@@ -61,26 +86,26 @@ func (c *conn) dial(ctx context.Context) (net.Conn, early, error) {
 
 	last := make(chan struct{})
 	stop := watch(c.from, cancel, last)
-	remote, err := c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, Last: last})
-	before := stop()
-	if err == nil && before.err != nil {
-		remote.Close()
-		remote, err = nil, errAppLeft
+	r.remote, r.err = c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, Last: last})
+	r.before = stop()
+	if r.err == nil && r.before.err != nil {
+		r.remote.Close()
+		r.remote, r.err = nil, errAppLeft
 	}
-	return remote, before, err
+	return &r
 }
 
-// dialCause says why a dial failed; an app that left is nobody's fault.
-func dialCause(ctx context.Context, before early, err error) (Cause, error) {
+// cause says why a dial failed; an app that left is nobody's fault.
+func (r *reached) cause(ctx context.Context) verdict {
 	switch {
 	case ctx.Err() != nil:
-		return Shutdown, err
-	case before.err != nil:
-		return AppGaveUp, nil
-	case before.gaveUp():
-		return AppGaveUp, err
+		return verdict{Shutdown, r.err}
+	case r.before.err != nil:
+		return verdict{AppGaveUp, nil}
+	case r.before.gaveUp():
+		return verdict{AppGaveUp, r.err}
 	}
-	return DialFailed, err
+	return verdict{DialFailed, r.err}
 }
 
 // log writes the connection's line.

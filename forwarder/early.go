@@ -24,39 +24,47 @@ type early struct {
 // gaveUp reports whether the app left before it sent anything.
 func (e *early) gaveUp() bool { return e.err != nil || e.eof && len(e.data) == 0 }
 
+// watchAfter is how long a dial has to take before anybody looks whether the app
+// is still there. Most are over by then.
+const watchAfter = 200 * time.Millisecond
+
 // watch reads ahead from app, the only way to learn that it has left, until stop
 // is called, which returns what was read. A reset cancels the dial; an end of
 // stream without a byte closes last.
 func watch(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
 	done := make(chan early, 1)
-	go func() {
-		var e early
-		for len(e.data) < maxEarly {
-			data, err := app.read()
-			e.data = append(e.data, data...)
-			app.done()
-			switch {
-			case err == nil:
-				continue
-			case errors.Is(err, os.ErrDeadlineExceeded):
-			case err == io.EOF:
-				e.eof = true
-				if len(e.data) == 0 {
-					close(last)
-				}
-			default:
-				e.err = err
-				cancel(errAppLeft)
-			}
-			break
-		}
-		done <- e
-	}()
+	timer := time.AfterFunc(watchAfter, func() { done <- readAhead(app, cancel, last) })
 	return func() early {
+		if timer.Stop() {
+			return early{}
+		}
 		// A deadline in the past ends the read; an error means that it has ended.
 		_ = app.conn.SetReadDeadline(time.Unix(1, 0))
 		e := <-done
 		_ = app.conn.SetReadDeadline(time.Time{})
 		return e
 	}
+}
+
+func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (e early) {
+	for len(e.data) < maxEarly {
+		data, err := app.read()
+		e.data = append(e.data, data...)
+		app.done()
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+		case err == io.EOF:
+			e.eof = true
+			if len(e.data) == 0 {
+				close(last)
+			}
+		default:
+			e.err = err
+			cancel(errAppLeft)
+		}
+		break
+	}
+	return e
 }

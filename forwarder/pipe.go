@@ -21,6 +21,7 @@ type pipe struct {
 	app    net.Conn
 	from   *reader // of app
 	remote net.Conn
+	before early // what the app did before that, until it is passed on
 	joined time.Time
 
 	sending  atomic.Bool  // a piece is being written upwards
@@ -34,25 +35,33 @@ type pipe struct {
 	upErr       error // the remote side no longer takes it
 	remoteEnded bool  // the remote side ended its stream
 	over        bool
-	cause       Cause
-	err         error
+	verdict     verdict
 	ended       time.Time
 	timer       *time.Timer   // nil until something can become due
 	askIn       time.Duration // until AppClosed is asked next, 0 when it cannot be
 	goneAt      time.Time     // when AppClosed said yes
 }
 
-// run copies until both directions have ended. It closes both connections.
-func (p *pipe) run(ctx context.Context, before early) (Cause, error) {
+func newPipe(c *conn, r *reached) *pipe {
+	return &pipe{Server: c.Server, app: c.app, from: c.from, remote: r.remote, before: r.before, joined: time.Now()}
+}
+
+// run copies until both directions have ended, closes both connections, and
+// leaves its verdict.
+func (p *pipe) run(ctx context.Context) {
 	unhook := context.AfterFunc(ctx, func() { p.end(Shutdown, nil) })
 	defer unhook()
 	p.schedule()
 
 	var upward sync.WaitGroup
-	upward.Go(func() { p.copyUp(before) })
+	upward.Go(p.copyUp)
 	p.copyDown()
 	upward.Wait()
+	p.conclude()
+}
 
+// conclude settles how it ended where nothing has ended it before.
+func (p *pipe) conclude() {
 	p.mu.Lock()
 	lost := p.upErr
 	p.mu.Unlock()
@@ -65,7 +74,6 @@ func (p *pipe) run(ctx context.Context, before early) (Cause, error) {
 		p.discard()
 		p.end(RemoteClosed, lost)
 	}
-	return p.cause, p.err // end has settled them
 }
 
 // discard takes what the app still sends to a remote side that has closed fully.
@@ -78,14 +86,15 @@ func (p *pipe) discard() {
 
 // copyUp carries the app's stream to the remote side, beginning with what was
 // read during the dial.
-func (p *pipe) copyUp(before early) {
+func (p *pipe) copyUp() {
 	p.stall = time.AfterFunc(stallCheck, p.checkStall)
 	defer p.stall.Stop()
 	p.stall.Stop()
-	if len(before.data) > 0 && !p.send(before.data) {
+	if len(p.before.data) > 0 && !p.send(p.before.data) {
 		return
 	}
-	if before.eof {
+	p.before.data = nil
+	if p.before.eof {
 		p.closeUpward()
 		return
 	}
@@ -260,7 +269,7 @@ func (p *pipe) end(cause Cause, err error) {
 		return
 	}
 	p.over = true
-	p.cause, p.err, p.ended = cause, err, time.Now()
+	p.verdict, p.ended = verdict{cause, err}, time.Now()
 	if p.timer != nil {
 		p.timer.Stop()
 	}
