@@ -8,7 +8,7 @@ FUZZTIME ?= 2m
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e tools fuzz settings
+.PHONY: help build demo test check unit e2e tools fuzz settings bench
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile
@@ -50,3 +50,6 @@ fuzz: ## every fuzz target for FUZZTIME (2m)
 
 settings: ## write the settings table into README.md
 	$(GO) test ./test -run TestReadmeListsTheSettings -update
+
+bench: ## compare with a baseline forwarder, six to eight minutes; the figures go to docs/performance.md
+	$(GO) run ./test/bench -o docs/performance.md

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// scale is how much of everything a run measures.
+type scale struct {
+	rounds int
+
+	// Throughput: bytes of the first transfer, and the CPU time that the ones
+	// measured are to cost the forwarder; zero measures the first.
+	probe int64
+	cpu   time.Duration
+
+	pings int // requests of one latency measurement
+
+	sequential, parallel int // new connections, one after the other and 8 at once
+
+	idle      int           // connections that are open and idle
+	used      int           // connections that are idle after use
+	usedBytes int64         // moved by each of these, each way
+	rest      time.Duration // for which memory must not change before it counts
+
+	stalled     int           // connections that stall, of each kind
+	early, late time.Duration // when their memory is looked at
+}
+
+// full takes enough of everything for figures that are worth a comparison: CPU
+// times have steps of 10 ms, so 0.5 s are known to a few per cent.
+var full = scale{
+	rounds: 5,
+	probe:  96 << 20, cpu: 550 * time.Millisecond,
+	pings:      3000,
+	sequential: 400, parallel: 800,
+	idle: 5000, used: 1000, usedBytes: 1 << 20, rest: 2 * time.Second,
+	stalled: 200, early: 5 * time.Second, late: 15 * time.Second,
+}
+
+var little = scale{
+	rounds:     1,
+	probe:      2 << 20,
+	pings:      50,
+	sequential: 10, parallel: 40,
+	idle: 200, used: 10, usedBytes: 1 << 17, rest: 250 * time.Millisecond,
+	stalled: 10, early: 200 * time.Millisecond, late: 400 * time.Millisecond,
+}
+
+// bench is one run.
+type bench struct {
+	scale
+	stderr io.Writer
+	began  time.Time
+	took   time.Duration
+
+	world   *world
+	payload *payload
+	figures []*figure
+}
+
+// measure starts the world, takes the chosen measurements, and ends the world.
+func (b *bench) measure(ctx context.Context, chosen []measurement) (err error) {
+	if b.world, err = newWorld(ctx); err != nil {
+		return err
+	}
+	defer b.world.close()
+	// Whatever the app waits for comes from one of these processes, so their end
+	// ends every wait.
+	defer context.AfterFunc(ctx, b.world.kill)()
+	b.payload = newPayload()
+	for _, m := range chosen {
+		b.say("%s", m.name)
+		if err := m.take(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	b.took = time.Since(b.began)
+	return nil
+}
+
+// say prints a line of progress.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// figure adds a figure to the table; its values come later.
+func (b *bench) figure(name string, must bound) *figure {
+	f := &figure{name: name, must: must}
+	b.figures = append(b.figures, f)
+	return f
+}

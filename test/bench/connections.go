@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"hyco-sidecar/test/listener"
+)
+
+// atOnce is how many connections are made at a time where it is not one.
+const atOnce = 8
+
+// measureConnections makes connections that carry one byte each way and are
+// closed by the app. The forwarders resume their TLS sessions, since there were
+// connections before.
+func (b *bench) measureConnections(ctx context.Context) error {
+	sidecar, baseline, err := b.world.pair(ctx)
+	if err != nil {
+		return err
+	}
+	bare, err := b.world.sidecar(ctx, b.world.relay, "HYCO_WARM_CONNECTIONS=0")
+	if err != nil {
+		return err
+	}
+	bare.name += " without warm connections"
+	all := []*forwarder{sidecar, baseline, bare}
+	for _, f := range all {
+		if _, _, err := f.churn(ctx, b.sequential/4, 1); err != nil {
+			return err
+		}
+	}
+	for _, way := range []struct {
+		name          string
+		count, atOnce int
+	}{
+		{"one after the other", b.sequential, 1},
+		{"8 at once", b.parallel, atOnce},
+	} {
+		rate := b.figure("new connections per second, "+way.name, bound{})
+		cpu := b.figure("CPU per new connection, "+way.name+", ms", bound{ratioAtMost: 1.3})
+		bareRate := b.figure("new connections per second, "+way.name+", no warm ones", bound{})
+		bareCPU := b.figure("CPU per new connection, "+way.name+", no warm ones, ms", bound{})
+		for round := range b.rounds {
+			for _, f := range all {
+				perSecond, each, err := f.churn(ctx, way.count, way.atOnce)
+				if err != nil {
+					return err
+				}
+				b.say("round %d, connections %s, %s: %.0f per second, %.2f ms of CPU each", round+1, way.name, f.name, perSecond, each)
+				if f != bare {
+					f.add(rate, perSecond)
+					f.add(cpu, each)
+				}
+				if f != sidecar {
+					f.add(bareRate, perSecond)
+					f.add(bareCPU, each)
+				}
+			}
+		}
+	}
+	return endAll(all...)
+}
+
+// churn makes count connections and returns how many it made a second and how
+// many milliseconds of CPU each cost the forwarder, with its end.
+func (f *forwarder) churn(ctx context.Context, count, atOnce int) (perSecond, cpu float64, err error) {
+	before, err := f.CPU()
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	err = each(count, atOnce, func(int) error {
+		// Through the listener that passes every end on: an HCM keeps the
+		// connection for seconds after the app has left.
+		conn, err := open(ctx, f.addresses[listener.HalfClose], opEcho)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	took := time.Since(began)
+	after, err := f.quietCPU()
+	return float64(count) / took.Seconds(), float64((after - before).Microseconds()) / 1000 / float64(count), err
+}
+
+// quietCPU is the CPU time that f has used when it has come to rest.
+func (f *forwarder) quietCPU() (time.Duration, error) {
+	const rest, most = 200 * time.Millisecond, 5 * time.Second
+	deadline := time.Now().Add(most)
+	for {
+		before, err := f.CPU()
+		if err != nil {
+			return 0, err
+		}
+		time.Sleep(rest)
+		after, err := f.CPU()
+		if err != nil || after == before || time.Now().After(deadline) {
+			return after, err
+		}
+	}
+}

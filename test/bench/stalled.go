@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"hyco-sidecar/test/listener"
+)
+
+// flat is the growth, in KiB, that is none: five per cent of what is allowed.
+const flat = 6
+
+// endless is a length that no stream comes to.
+const endless = 1 << 50
+
+// stall is one way in which data comes to a stop.
+type stall struct {
+	name  string
+	op    byte // of the target
+	reads bool // the app asks for data without end, and takes none
+	sends bool // the app sends without end, and the target takes nothing
+}
+
+var stalls = []stall{
+	{"stalled readers", opSource, true, false},
+	{"senders to a target that does not read", opSilent, false, true},
+	{"stalled readers that send as well", opSource, true, true},
+}
+
+// measureStalled shows that what a forwarder holds for a connection that nobody
+// takes data from is little and does not grow. All kinds stall side by side, each
+// in forwarders of its own: once stalled they disturb nobody.
+func (b *bench) measureStalled(ctx context.Context) error {
+	late, growth := make([]*figure, len(stalls)), make([]*figure, len(stalls))
+	for i, s := range stalls {
+		late[i] = b.figure(fmt.Sprintf("memory per connection after %v, %d %s, KiB", b.late, b.stalled, s.name), bound{atMost: 128})
+		growth[i] = b.figure(fmt.Sprintf("its growth since %v, KiB", b.early), bound{atMost: flat})
+	}
+	for round := range b.rounds {
+		held, err := b.hold(ctx)
+		if err != nil {
+			return err
+		}
+		for _, h := range held {
+			b.say("round %d, %s, %s: %.1f KiB each after %v, %.1f KiB after %v", round+1, stalls[h.kind].name, h.forwarder.name,
+				h.early, b.early, h.late, b.late)
+			h.forwarder.add(late[h.kind], h.late)
+			if h.forwarder.name == "sidecar" {
+				growth[h.kind].sidecar = append(growth[h.kind].sidecar, h.late-h.early)
+			}
+		}
+	}
+	return nil
+}
+
+// held is one forwarder with its stalled connections.
+type held struct {
+	forwarder   *forwarder
+	kind        int   // of stalls
+	before      int64 // bytes resident with no connection
+	conns       []*net.TCPConn
+	early, late float64 // KiB per connection
+}
+
+// hold is one round: it lets connections of all kinds stall, and waits.
+func (b *bench) hold(ctx context.Context) ([]*held, error) {
+	var all []*held
+	var senders sync.WaitGroup
+	defer senders.Wait()
+	defer func() {
+		for _, h := range all {
+			closeAll(h.conns)
+		}
+	}()
+	for kind := range stalls {
+		sidecar, baseline, err := b.world.pair(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range []*forwarder{sidecar, baseline} {
+			h := &held{forwarder: f, kind: kind}
+			all = append(all, h)
+			if err := h.open(ctx, b.stalled); err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", stalls[kind].name, f.name, err)
+			}
+		}
+	}
+	began := time.Now()
+	for _, h := range all {
+		for _, conn := range h.conns {
+			senders.Go(func() {
+				// It ends when the connection is closed, and so with an error.
+				_ = stalls[h.kind].flow(conn, b.payload)
+			})
+		}
+	}
+	time.Sleep(time.Until(began.Add(b.early)))
+	for _, h := range all {
+		var err error
+		if h.early, err = h.perConn(); err != nil {
+			return nil, err
+		}
+	}
+	time.Sleep(time.Until(began.Add(b.late)))
+	var forwarders []*forwarder
+	for _, h := range all {
+		var err error
+		if h.late, err = h.perConn(); err != nil {
+			return nil, err
+		}
+		forwarders = append(forwarders, h.forwarder)
+	}
+	return all, endAll(forwarders...)
+}
+
+func (h *held) open(ctx context.Context, n int) (err error) {
+	// The first connection brings in what all of them share.
+	address := h.forwarder.addresses[listener.HalfClose]
+	conns, err := openAll(ctx, address, opEcho, 1)
+	closeAll(conns)
+	if err != nil {
+		return err
+	}
+	if h.before, err = h.forwarder.Resident(); err != nil {
+		return err
+	}
+	h.conns, err = openAll(ctx, address, stalls[h.kind].op, n)
+	return err
+}
+
+// flow makes a connection stall.
+func (s stall) flow(conn net.Conn, p *payload) error {
+	if s.reads {
+		if _, err := conn.Write(appendLength(nil, endless)); err != nil {
+			return err
+		}
+	}
+	if s.sends {
+		_, err := p.send(conn, endless)
+		return err
+	}
+	return nil
+}
+
+func (h *held) perConn() (float64, error) {
+	now, err := h.forwarder.Resident()
+	return float64(now-h.before) / 1024 / float64(len(h.conns)), err
+}

@@ -1,0 +1,29 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// Build compiles packages, named as go build takes them, into the folder dir.
+// They are static programs as in the image, or, with race, ones with the race
+// detector, which takes a C compiler.
+func Build(ctx context.Context, dir string, race bool, packages ...string) error {
+	args := []string{"build", "-trimpath", "-o", dir + "/"}
+	cgo := "CGO_ENABLED=0"
+	if race {
+		args = append(args, "-race")
+		cgo = "CGO_ENABLED=1"
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+	cmd.Env = append(cmd.Environ(), cgo)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", strings.Join(packages, " "), err, &output)
+	}
+	return nil
+}
