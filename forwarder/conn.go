@@ -10,20 +10,20 @@ import (
 
 // conn is one accepted connection, from top to bottom.
 type conn struct {
-	*Server
+	*run
 	app      net.Conn
 	from     *reader // of app
 	accepted time.Time
 	summary  Summary
 }
 
-func newConn(s *Server, app net.Conn, target string) *conn {
+func newConn(r *run, app net.Conn, target string) *conn {
 	return &conn{
-		Server:   s,
+		run:      r,
 		app:      app,
 		from:     newReader(app),
 		accepted: time.Now(),
-		summary:  Summary{Target: target, ID: s.NewID()},
+		summary:  Summary{Target: target, ID: r.NewID()},
 	}
 }
 
@@ -69,11 +69,10 @@ type reached struct {
 	err    error
 }
 
-// reach dials on a goroutine of its own, for a dial needs a stack that is many
-// times as deep as what comes after it.
+// reach dials on another goroutine, see dialers.
 func (c *conn) reach(ctx context.Context) <-chan *reached {
 	done := make(chan *reached, 1)
-	go func() { done <- c.dial(ctx) }()
+	c.dialers.run(func() { done <- c.dial(ctx) })
 	return done
 }
 

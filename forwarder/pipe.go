@@ -24,11 +24,13 @@ type pipe struct {
 	before early // what the app did before that, until it is passed on
 	joined time.Time
 
-	sending  atomic.Bool  // a piece is being written upwards
-	stall    *time.Timer  // runs meanwhile
-	up, down atomic.Int64 // bytes delivered
-	arriveBy atomic.Int64 // when what was sent upwards has arrived, at slowest; in nanoseconds after joined
-	active   atomic.Int64 // when a byte last moved, the same
+	pieces   atomic.Uint64 // begun upwards and done, both counted: odd while one is being written
+	watched  atomic.Bool   // stall runs
+	stall    *time.Timer   // runs while pieces move
+	looked   uint64        // pieces, when stall last fired
+	up, down atomic.Int64  // bytes delivered
+	arriveBy atomic.Int64  // when what was sent upwards has arrived, at slowest; in nanoseconds after joined
+	active   atomic.Int64  // when a byte last moved, the same
 
 	mu          sync.Mutex
 	appEnded    bool  // the app ended its stream
@@ -87,9 +89,9 @@ func (p *pipe) discard() {
 // copyUp carries the app's stream to the remote side, beginning with what was
 // read during the dial.
 func (p *pipe) copyUp() {
+	p.watched.Store(true)
 	p.stall = time.AfterFunc(stallCheck, p.checkStall)
 	defer p.stall.Stop()
-	p.stall.Stop()
 	if len(p.before.data) > 0 && !p.send(p.before.data) {
 		return
 	}
@@ -120,11 +122,12 @@ func (p *pipe) copyUp() {
 // the verdict is left to the other direction: what still arrives there says
 // whether the tunnel broke or the far end closed fully, and is not cut off.
 func (p *pipe) send(data []byte) bool {
-	p.sending.Store(true)
-	p.stall.Reset(stallCheck)
+	p.pieces.Add(1)
+	if !p.watched.Swap(true) {
+		p.stall.Reset(stallCheck)
+	}
 	n, err := p.remote.Write(data)
-	p.sending.Store(false)
-	p.stall.Stop()
+	p.pieces.Add(1)
 	p.up.Add(int64(n))
 	p.touch()
 	now := time.Since(p.joined)
@@ -142,28 +145,44 @@ func (p *pipe) send(data []byte) bool {
 // stallCheck is how often an upload that does not progress looks after the app.
 const stallCheck = 5 * time.Second
 
-// checkStall runs while a write upwards takes long. Nobody reads from the app
-// then, so nobody would notice that it has reset, which an empty write does, or
-// that it has closed fully; what it left is then given Linger to move on.
+// checkStall runs while pieces move upwards, and looks for one that has not moved
+// since it last ran. Nobody reads from the app then, so nobody would notice that
+// it has reset, which an empty write does, or that it has closed fully; what it
+// left is then given Linger to move on.
 func (p *pipe) checkStall() {
-	if !p.sending.Load() {
+	pieces := p.pieces.Load()
+	moved := pieces != p.looked
+	p.looked = pieces
+	if pieces%2 == 0 && !moved {
+		p.watched.Store(false)
+		if p.pieces.Load() == pieces || p.watched.Swap(true) {
+			return // the next piece sets the timer again
+		}
+	}
+	if !moved && pieces%2 == 1 && p.stalled() {
 		return
 	}
+	p.stall.Reset(stallCheck)
+}
+
+// stalled looks after the app of a write that takes long, and reports whether it
+// has ended the connection.
+func (p *pipe) stalled() bool {
 	p.mu.Lock()
 	remoteEnded := p.remoteEnded
 	p.mu.Unlock()
 	// Once we have ended our direction towards the app, a broken pipe means that.
 	if _, err := p.app.Write(nil); err != nil && (!remoteEnded || errors.Is(err, syscall.ECONNRESET)) {
 		p.end(AppReset, nil)
-		return
+		return true
 	}
 	if p.AppClosed != nil && p.silence() >= p.linger() {
 		if closed, err := p.askApp(); closed && err == nil {
 			p.end(AppGone, nil)
-			return
+			return true
 		}
 	}
-	p.stall.Reset(stallCheck)
+	return false
 }
 
 // closeUpward passes the app's end of stream on. That it has ended stands before

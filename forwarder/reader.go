@@ -7,8 +7,9 @@ import (
 )
 
 // bufferSize is what one read takes at most, and so one message of the tunnel:
-// 64 KiB less the header with which a message then fills whole TLS records.
-const bufferSize = 64<<10 - 8
+// 48 KiB less the header with which a message then fills whole TLS records. Each
+// direction of a connection that stalls keeps one such buffer.
+const bufferSize = 48<<10 - 8
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 

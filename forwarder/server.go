@@ -72,8 +72,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	run := &run{
-		Server: s,
-		slots:  make(chan struct{}, s.maxConnections()),
+		Server:  s,
+		slots:   make(chan struct{}, s.maxConnections()),
+		dialers: dialers{jobs: make(chan func()), over: serving.Done()},
 	}
 	var loops sync.WaitGroup
 	for _, ln := range listeners {
@@ -87,14 +88,16 @@ func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
 	}
 	stop()
 	loops.Wait()
+	run.dialers.workers.Wait()
 	return nil
 }
 
 // run is one call of Serve.
 type run struct {
 	*Server
-	slots chan struct{} // one per connection that is dialled or open
-	full  sync.Once     // tells about the first connection that has to wait
+	slots   chan struct{} // one per connection that is dialled or open
+	full    sync.Once     // tells about the first connection that has to wait
+	dialers dialers
 
 	mu   sync.Mutex
 	open int
@@ -142,7 +145,7 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 		conns.Go(func() {
 			defer r.ended()
 			defer func() { <-r.slots }()
-			newConn(r.Server, app, ln.Target).serve(ctx)
+			newConn(r, app, ln.Target).serve(ctx)
 		})
 	}
 }
