@@ -84,7 +84,9 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 		config.CurvePreferences = []tls.CurveID{tls.CurveID(curve)}
 	}
 	l := &link{Conn: tls.Client(conn, config), born: time.Now()}
-	l.socket, _ = conn.(*socket)
+	if l.socket, _ = conn.(*socket); l.socket != nil {
+		l.socket.records.on = true
+	}
 	if err := within(ctx, conn, l.Handshake); err != nil {
 		conn.Close()
 		c.names.forget()

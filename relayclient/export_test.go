@@ -46,6 +46,7 @@ func Upgraded(raw net.Conn, keepAlive time.Duration) *Conn {
 func UpgradedTLS(t testing.TB, tcp *net.TCPConn, config *tls.Config) *Conn {
 	t.Helper()
 	s := newSocket(tcp)
+	s.records.on = true
 	conn := tls.Client(s, config)
 	if err := conn.Handshake(); err != nil {
 		t.Fatal(err)

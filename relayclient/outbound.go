@@ -34,8 +34,8 @@ type outbound struct {
 	peerGone  atomic.Bool            // the connection ended after the peer's Close frame
 }
 
-// records are pooled: one per write in progress, none per idle connection.
-var records = sync.Pool{New: func() any { return new([recordSize]byte) }}
+// recordBuffers are lent: one per write in progress, none per idle connection.
+var recordBuffers = sync.Pool{New: func() any { return new([recordSize]byte) }}
 
 // message sends up to maxMessage bytes as one message and returns how many of
 // them have left. They are masked a record at a time, in a buffer that stays in
@@ -50,8 +50,8 @@ func (o *outbound) message(payload []byte) (n int, err error) {
 		return 0, ErrDropped
 	}
 	o.sent.Add(1)
-	buf := records.Get().(*[recordSize]byte)
-	defer records.Put(buf)
+	buf := recordBuffers.Get().(*[recordSize]byte)
+	defer recordBuffers.Put(buf)
 	var m mask
 	m.draw()
 	for record := appendHeader(buf[:0], opBinary, len(payload), &m); n < len(payload); record = buf[:0] {

@@ -13,8 +13,9 @@ type socket struct {
 	raw syscall.RawConn
 
 	// These belong to the reading goroutine.
-	nowait  bool // Read returns errNotYet instead of waiting
-	drained bool // the last read took all that had arrived
+	nowait  bool    // Read returns errNotYet instead of waiting
+	drained bool    // the last read took all that had arrived
+	records records // where reads should end
 	p       []byte
 	n       int
 	err     error
@@ -33,14 +34,63 @@ func (notYet) Temporary() bool { return true }
 
 // Read reads what has arrived. A read that took less than it could has taken
 // everything, so the next one that must not wait need not ask the kernel.
-func (s *socket) Read(p []byte) (int, error) {
-	switch {
-	case !s.nowait:
-		n, err := s.TCPConn.Read(p)
-		s.drained = n < len(p)
-		return n, err
-	case s.drained:
+func (s *socket) Read(p []byte) (n int, err error) {
+	if s.nowait && s.drained {
 		return 0, errNotYet
 	}
-	return s.poll(p)
+	p = p[:min(len(p), s.records.limit())]
+	if s.nowait {
+		n, err = s.poll(p)
+	} else {
+		n, err = s.TCPConn.Read(p)
+	}
+	s.drained = n < len(p)
+	s.records.follow(p[:n])
+	return n, err
+}
+
+// records follows the TLS records that pass, so that a read can end where one
+// does. What crypto/tls is given beyond that it keeps, in a buffer that it then
+// makes twice as large, for the life of the connection: 36 KiB instead of 18.
+// The zero value follows nothing.
+type records struct {
+	on   bool
+	head [5]byte // type, version, length: RFC 8446 §5.1
+	have int     // bytes of it collected
+	left int     // bytes of the record still to come
+	size int     // of the latest record, with its head
+}
+
+// limit is how many bytes to read at most. How long the next record will be is
+// not known where one ends; most are as long as the one before.
+func (r *records) limit() int {
+	const most = 64 << 10
+	switch {
+	case !r.on || r.size == 0:
+		return most
+	case r.left > 0:
+		return r.left
+	case r.have > 0:
+		return len(r.head) - r.have
+	}
+	return r.size
+}
+
+func (r *records) follow(p []byte) {
+	for r.on && len(p) > 0 {
+		if r.left > 0 {
+			n := min(r.left, len(p))
+			r.left -= n
+			p = p[n:]
+			continue
+		}
+		n := copy(r.head[r.have:], p)
+		r.have += n
+		p = p[n:]
+		if r.have == len(r.head) {
+			r.have = 0
+			r.left = int(r.head[3])<<8 | int(r.head[4])
+			r.size = len(r.head) + r.left
+		}
+	}
 }

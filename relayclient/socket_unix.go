@@ -56,13 +56,11 @@ func (s *socket) poll(p []byte) (int, error) {
 	case err != nil:
 		return 0, err
 	case s.err == syscall.EAGAIN:
-		s.drained = true
 		return 0, errNotYet
 	case s.err != nil:
 		return 0, os.NewSyscallError("read", s.err)
 	case s.n == 0 && len(p) > 0:
 		return 0, io.EOF
 	}
-	s.drained = s.n < len(p)
 	return s.n, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -36,12 +37,21 @@ func serveCommand(environ []string, stderr io.Writer) int {
 	}
 	ctx, stop := untilSignalled(log)
 	defer stop()
+	headroom := make([]byte, headroomSize)
+	defer runtime.KeepAlive(headroom)
 	if err := serve(ctx, cfg, upstreams, log); err != nil {
 		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
 		return exitFailed
 	}
 	return exitOK
 }
+
+// headroomSize is memory that is never touched, and so is none, but counts as
+// heap: a collection begins when the heap has doubled, at 4 MiB at the earliest,
+// and a new connection leaves 80 KiB of garbage, most of it of TLS. Collecting
+// after every fifty connections took a sixth of their CPU time; now it is after
+// some two hundred, for up to 16 MiB more of resident memory in busy times.
+const headroomSize = 8 << 20
 
 // sameSignal is how close to the first a second signal still belongs to it:
 // timeout(1) and some supervisors signal a process and then its group.

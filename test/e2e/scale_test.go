@@ -122,7 +122,10 @@ func goroutines(t testing.TB, s *sidecar) map[string]int {
 				outermost = function
 			}
 		}
-		counts[outermost]++
+		// These wait for another dial, and end within a second.
+		if !strings.Contains(stack, "forwarder.(*dialers).work") {
+			counts[outermost]++
+		}
 	}
 	return counts
 }
