@@ -36,7 +36,7 @@ type Attempt struct {
 	Err        error         // a *[DialError]; nil when a listener has taken the connection
 }
 
-// LogAttrs returns what a log line about the attempt should carry, but for Err.
+// LogAttrs returns what a log line about the attempt should carry.
 func (a Attempt) LogAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("id", a.ID), slog.String("entity", a.Entity),
 		slog.Bool("warm", a.Warm), slog.Bool("resumed", a.Resumed), slog.Bool("hello_retry", a.HelloRetry)}
@@ -45,6 +45,9 @@ func (a Attempt) LogAttrs() []slog.Attr {
 		took time.Duration
 	}{{"resolve", a.Resolve}, {"connect", a.Connect}, {"tls", a.TLS}, {"upgrade", a.Upgrade}} {
 		attrs = append(attrs, slog.String(span.name, span.took.Round(time.Microsecond).String()))
+	}
+	if a.Err != nil {
+		attrs = append(attrs, slog.String("error", a.Err.Error()))
 	}
 	return attrs
 }
@@ -57,15 +60,15 @@ func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 	t := &try{Client: c, req: req}
 	t.Attempt = Attempt{Entity: req.Entity, ID: req.ID}
 	conn, failed := t.join(ctx)
+	message := "hybrid connection joined"
 	if failed != nil {
-		t.Err = failed
+		t.Err, message = failed, "hybrid connection not joined"
+	} else {
+		c.warm.used(c)
 	}
 	c.Hooks.attempted(t.Attempt)
-	if failed == nil {
-		c.warm.used(c)
-		if log := c.logger(); log.Enabled(ctx, slog.LevelDebug) {
-			log.LogAttrs(ctx, slog.LevelDebug, "hybrid connection joined", t.LogAttrs()...)
-		}
+	if log := c.logger(); log.Enabled(ctx, slog.LevelDebug) {
+		log.LogAttrs(ctx, slog.LevelDebug, message, t.LogAttrs()...)
 	}
 	return conn, failed
 }

@@ -36,7 +36,7 @@ type Client struct {
 	WarmConnections int
 	// UserAgent is sent as Relay-User-Agent. Empty means "hyco-sidecar".
 	UserAgent string
-	// Logger receives a debug line per failed attempt. Nil discards.
+	// Logger receives a debug line per attempt. Nil discards.
 	Logger *slog.Logger
 
 	// Hooks are told what happens.
@@ -111,8 +111,6 @@ func (c *Client) Dial(ctx context.Context, req Request) (*Conn, error) {
 		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
 			return nil, last
 		}
-		c.logger().LogAttrs(ctx, slog.LevelDebug, "dialling again",
-			append(failed.LogAttrs(), slog.String("id", req.ID), slog.String("error", failed.Error()))...)
 		pause = min(2*pause, maxPause)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -215,6 +216,21 @@ func TestSearchListsAreLeftAside(t *testing.T) {
 	} {
 		if got := relayclient.Rooted(address); got != want {
 			t.Errorf("%s: got %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestDebugLogTellsWhereTheTimeWent(t *testing.T) {
+	w := start(t, nil)
+	w.listen(t, listener.HalfClose, echo)
+	w.echoes(t)
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	line := w.log.String()
+	for _, want := range []string{`msg="hybrid connection joined"`, "entity=orders-hc", "warm=false", "resumed=false",
+		"resolve=", "connect=", "tls=", "upgrade="} {
+		if !strings.Contains(line, want) {
+			t.Errorf("%s is not in: %s", want, line)
 		}
 	}
 }
