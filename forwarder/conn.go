@@ -15,23 +15,25 @@ type conn struct {
 	from     *reader // of app
 	accepted time.Time
 	summary  Summary
+	done     func() // called at its end
 }
 
-func newConn(r *run, app net.Conn, target string) *conn {
+func newConn(r *run, app net.Conn, target string, done func()) *conn {
 	return &conn{
 		run:      r,
 		app:      app,
 		from:     newReader(app),
 		accepted: time.Now(),
 		summary:  Summary{Target: target, ID: r.NewID()},
+		done:     done,
 	}
 }
 
-// serve dials, joins, and reports. It closes the app's connection. Its stack, and
-// all that a connection waits in, is kept small for the thousands that do.
+// serve dials and joins. A joined connection goes on by itself, on goroutines
+// whose stacks are small, for there may be thousands of them.
 func (c *conn) serve(ctx context.Context) {
 	c.begin(ctx)
-	r := <-c.reach(ctx)
+	r := c.dial(ctx)
 	c.summary.Dial = time.Since(c.accepted)
 	c.Hooks.dialled(c.summary.Target, c.summary.Dial, r.err)
 	if r.err != nil {
@@ -39,7 +41,12 @@ func (c *conn) serve(ctx context.Context) {
 		c.finish(ctx, time.Now(), r.cause(ctx))
 		return
 	}
-	p := newPipe(c, r)
+	p := &pipe{Server: c.Server, app: c.app, from: c.from, remote: r.remote, before: r.before, joined: time.Now()}
+	go c.carry(ctx, p)
+}
+
+// carry is the connection's life from there on.
+func (c *conn) carry(ctx context.Context, p *pipe) {
 	p.run(ctx)
 	c.summary.Up, c.summary.Down = p.up.Load(), p.down.Load()
 	c.finish(ctx, p.ended, p.verdict)
@@ -54,12 +61,15 @@ func (c *conn) begin(ctx context.Context) {
 	}
 }
 
-// finish tells how it ended.
+// finish tells how it ended, and makes room for another.
 func (c *conn) finish(ctx context.Context, ended time.Time, v verdict) {
 	c.summary.Took = ended.Sub(c.accepted)
 	c.summary.Cause, c.summary.Err = v.cause, v.err
 	c.log(ctx)
 	c.Hooks.closed(c.summary)
+	<-c.slots
+	c.ended()
+	c.done()
 }
 
 // reached is what came of a dial.
@@ -69,15 +79,8 @@ type reached struct {
 	err    error
 }
 
-// reach dials on another goroutine, see dialers.
-func (c *conn) reach(ctx context.Context) <-chan *reached {
-	done := make(chan *reached, 1)
-	c.dialers.run(func() { done <- c.dial(ctx) })
-	return done
-}
-
-func (c *conn) dial(ctx context.Context) *reached {
-	var r reached
+// dial reaches the target.
+func (c *conn) dial(ctx context.Context) (r reached) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ctx, cancelTimeout := context.WithTimeout(ctx, c.dialTimeout())
@@ -91,7 +94,7 @@ func (c *conn) dial(ctx context.Context) *reached {
 		r.remote.Close()
 		r.remote, r.err = nil, errAppLeft
 	}
-	return &r
+	return r
 }
 
 // cause says why a dial failed; an app that left is nobody's fault.

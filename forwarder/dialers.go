@@ -6,8 +6,8 @@ import (
 )
 
 // dialers run dials on goroutines that wait a little for the next one. A dial
-// needs a stack many times as deep as what comes after it: growing it took 5 %
-// of a new connection's time, and the connection would keep it while it is open.
+// needs a stack many times as deep as what comes after it: growing one took 5 %
+// of a new connection's CPU time, and the connection would keep it.
 type dialers struct {
 	jobs    chan func() // unbuffered: whoever receives is waiting
 	over    <-chan struct{}

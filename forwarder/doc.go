@@ -3,9 +3,10 @@
 // delay.
 //
 // A transparent proxy is judged by how connections end. One connection's way:
-// [Server.Serve] accepts it (server.go), conn.go dials while early.go watches
-// whether the app is still there, pipe.go copies both ways and carries every
-// end to the other side, cause.go names it, and conn.go writes one line.
+// [Server.Serve] accepts it (server.go), conn.go dials, on a goroutine of
+// dialers.go, while early.go watches whether the app is still there; pipe.go
+// copies both ways through buffers that reader.go lends, and carries every end
+// to the other side; cause.go names it, and conn.go writes one line.
 //
 // Ends:
 //   - an end of stream is passed on as an end of stream, one direction at a time;

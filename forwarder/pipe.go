@@ -44,10 +44,6 @@ type pipe struct {
 	goneAt      time.Time     // when AppClosed said yes
 }
 
-func newPipe(c *conn, r *reached) *pipe {
-	return &pipe{Server: c.Server, app: c.app, from: c.from, remote: r.remote, before: r.before, joined: time.Now()}
-}
-
 // run copies until both directions have ended, closes both connections, and
 // leaves its verdict.
 func (p *pipe) run(ctx context.Context) {

@@ -142,11 +142,9 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 			r.ended()
 			return
 		}
-		conns.Go(func() {
-			defer r.ended()
-			defer func() { <-r.slots }()
-			newConn(r, app, ln.Target).serve(ctx)
-		})
+		conns.Add(1)
+		c := newConn(r, app, ln.Target, conns.Done)
+		r.dialers.run(func() { c.serve(ctx) })
 	}
 }
 
