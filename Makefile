@@ -8,7 +8,7 @@ FUZZTIME ?= 2m
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e tools fuzz settings bench
+.PHONY: help build demo test check unit e2e soak tools fuzz settings bench
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile
@@ -39,6 +39,9 @@ unit: ## tests of the packages
 
 e2e: ## real binaries, servers and clients in network namespaces
 	$(GO) test $(RACE) -shuffle=on -timeout 15m -v ./test/e2e | .ci/summary
+
+soak: ## ten minutes of everything at random, every byte checked; unit has 20 s of it
+	$(GO) test $(RACE) -timeout 20m ./test/soak -run TestSoak -duration 10m -v
 
 fuzz: ## every fuzz target for FUZZTIME (2m)
 	@set -e; for package in relayclient dnsproxy; do \

@@ -32,6 +32,8 @@ type pipe struct {
 	arriveBy atomic.Int64  // when what was sent upwards has arrived, at slowest; in nanoseconds after joined
 	active   atomic.Int64  // when a byte last moved, the same
 
+	delivery sync.Mutex // held while a piece is written to the app, and its failure is acted on
+
 	mu          sync.Mutex
 	appEnded    bool  // the app ended its stream
 	upErr       error // the remote side no longer takes it
@@ -104,6 +106,8 @@ func (p *pipe) copyUp() {
 			return
 		}
 		switch {
+		case err == io.EOF && p.endWasAReset():
+			return
 		case err == io.EOF:
 			p.closeUpward()
 			return
@@ -112,6 +116,21 @@ func (p *pipe) copyUp() {
 			return
 		}
 	}
+}
+
+// endWasAReset tells a reset from the app's end of stream. The kernel gives a
+// socket's error once: when a write of the other direction has taken the reset,
+// reads find an end. A connection that is no more then has to await that write,
+// which is over or about to be, and has ended everything.
+func (p *pipe) endWasAReset() bool {
+	if !p.from.disconnected() {
+		return false
+	}
+	p.delivery.Lock()
+	defer p.delivery.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
 }
 
 // send writes one piece of the app's stream. When the remote side takes no more,
@@ -224,6 +243,8 @@ func (p *pipe) copyDown() {
 
 // deliver writes one piece of the remote side's stream.
 func (p *pipe) deliver(data []byte) bool {
+	p.delivery.Lock()
+	defer p.delivery.Unlock()
 	n, err := p.app.Write(data)
 	p.down.Add(int64(n))
 	p.touch()

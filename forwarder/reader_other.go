@@ -3,6 +3,7 @@
 package forwarder
 
 import (
+	"errors"
 	"net"
 	"syscall"
 )
@@ -10,6 +11,8 @@ import (
 // rawConn is nil: this system has no waiting for bytes without a buffer.
 func rawConn(*net.TCPConn) syscall.RawConn { return nil }
 
-func (r *reader) readRaw() ([]byte, error) { panic("forwarder: rawConn is nil") }
+func (r *reader) readRaw() ([]byte, error) { return nil, errors.ErrUnsupported }
 
 func (r *reader) readNow(uintptr) bool { return true }
+
+func (r *reader) disconnected() bool { return false }

@@ -47,3 +47,16 @@ func (r *reader) readNow(fd uintptr) bool {
 		return true
 	}
 }
+
+// disconnected reports whether the connection is no more: reset, or ended by
+// both sides.
+func (r *reader) disconnected() (gone bool) {
+	if r.raw != nil {
+		// An error means that we have closed it.
+		_ = r.raw.Control(func(fd uintptr) {
+			_, err := syscall.Getpeername(int(fd))
+			gone = err == syscall.ENOTCONN
+		})
+	}
+	return gone
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -108,31 +109,37 @@ type run struct {
 const (
 	minAcceptPause = 5 * time.Millisecond
 	maxAcceptPause = time.Second
+	// acceptSettled is how long accept has to work before a failure is over: while
+	// descriptors are scarce, each that comes back is taken at once.
+	acceptSettled = 10 * time.Second
 )
 
 // accept serves ln until it is closed, and returns once its connections ended.
 func (r *run) accept(ctx context.Context, ln Listener) {
 	var conns sync.WaitGroup
 	defer conns.Wait()
-	pause := time.Duration(0)
+	var pause time.Duration
+	var failed time.Time // when accept last failed, until that has passed
 	for {
 		app, err := ln.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			if pause == 0 {
+			if failed.IsZero() {
 				r.logger().LogAttrs(ctx, slog.LevelError, "accept fails, trying on",
-					slog.String("endpoint", ln.Target), slog.Any("error", err))
+					slog.String("endpoint", ln.Target), slog.Any("error", err), slog.String("next", acceptRemedy(err)))
 			}
+			failed = time.Now()
 			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 			if !sleep(ctx, pause) {
 				return
 			}
 			continue
 		}
-		if pause > 0 {
-			pause = 0
+		pause = 0
+		if !failed.IsZero() && time.Since(failed) >= acceptSettled {
+			failed = time.Time{}
 			r.logger().LogAttrs(ctx, slog.LevelInfo, "accept works again", slog.String("endpoint", ln.Target))
 		}
 		prepare(app)
@@ -146,6 +153,14 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 		c := newConn(r, app, ln.Target, conns.Done)
 		r.dialers.run(func() { c.serve(ctx) })
 	}
+}
+
+// acceptRemedy is what to do about an accept that failed.
+func acceptRemedy(err error) string {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return "raise the limit of open files (ulimit -n): a connection takes two"
+	}
+	return "none, if it passes: connections wait in the kernel's queue meanwhile"
 }
 
 // reserve takes a slot, waiting while all are taken, and reports false when ctx

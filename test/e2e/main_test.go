@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -49,6 +50,20 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	return m.Run(), nil
+}
+
+// plainPrograms is where the programs lie that were built without the race
+// detector, for tests of what it would slow down too much.
+func plainPrograms(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(programs, "plain")
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	if err := build(dir, "-race=false", "../../cmd/hyco-sidecar", "../../cmd/hyco-devrelay"); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // raceDetector reports whether these tests were built with it.

@@ -39,7 +39,7 @@ type relay struct {
 func (w *world) relay(t testing.TB, at []string, args ...string) *relay {
 	t.Helper()
 	r := &relay{caFile: filepath.Join(w.dir, at[len(at)-1]+".pem")}
-	r.args = append(append(append([]string{filepath.Join(programs, "hyco-devrelay")}, at...), "-ca-file", r.caFile), args...)
+	r.args = append(append(append([]string{filepath.Join(w.programs, "hyco-devrelay")}, at...), "-ca-file", r.caFile), args...)
 	r.restart(t, w)
 	return r
 }
@@ -48,7 +48,7 @@ func (w *world) relay(t testing.TB, at []string, args ...string) *relay {
 // that were not given are new ones, and so is the certificate.
 func (r *relay) restart(t testing.TB, w *world) {
 	t.Helper()
-	r.process = w.start(t, w.site, "hyco-devrelay", nil, r.args...)
+	r.process = w.start(t, w.site, "hyco-devrelay", w.env, r.args...)
 	r.awaitText(t, "# ready")
 	r.connections = nil
 	for line := range strings.Lines(r.stdout.String()) {

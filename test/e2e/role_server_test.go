@@ -49,6 +49,7 @@ func playServer(kind, address string, args []string) error {
 		"late":       answerLate,
 		"half-close": halfClose,
 		"stream":     stream,
+		"exchange":   exchangeForEver,
 		"digest":     digest,
 		"silent":     holdOpen,
 		"garbage":    answerGarbage,
@@ -103,11 +104,18 @@ func echo(conn net.Conn, _ []string) error {
 }
 
 // answerLate is a server of HTTP/1.0's age: it reads a request's head, thinks
-// for a second, answers args[0] bytes without a length, and closes.
+// for a second, or for args[1], answers args[0] bytes without a length, and
+// closes.
 func answerLate(conn net.Conn, args []string) error {
 	size, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
 		return err
+	}
+	thought := time.Second
+	if len(args) > 1 {
+		if thought, err = time.ParseDuration(args[1]); err != nil {
+			return err
+		}
 	}
 	head := textproto.NewReader(bufio.NewReader(conn))
 	if _, err := head.ReadLine(); err != nil {
@@ -116,7 +124,7 @@ func answerLate(conn net.Conn, args []string) error {
 	if _, err := head.ReadMIMEHeader(); err != nil {
 		return err
 	}
-	<-time.After(time.Second)
+	<-time.After(thought)
 	if _, err := io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n"); err != nil {
 		return err
 	}
@@ -145,6 +153,14 @@ func halfClose(conn net.Conn, args []string) error {
 // stream sends for ever; its client's end is no failure.
 func stream(conn net.Conn, _ []string) error {
 	_, _ = io.Copy(conn, pattern(0))
+	return nil
+}
+
+// exchangeForEver is the server of many exchanges at once; its client's end is no
+// failure.
+func exchangeForEver(conn net.Conn, _ []string) error {
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	_ = trickle(conn)
 	return nil
 }
 

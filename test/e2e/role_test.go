@@ -17,10 +17,16 @@ func play(role string, args []string) int {
 	switch role {
 	case "dns":
 		err = playDNS(args[0], args[1:])
+	case "send", "take":
+		err = playFlow(role, args)
+	case "listener":
+		err = playListener(args)
 	case "client":
 		err = playClient(os.Stdin, os.Stdout)
 	case "load":
 		err = playLoad(args)
+	case "crowd":
+		err = playCrowd(args)
 	case "noise":
 		err = playNoise(args[0])
 	default:

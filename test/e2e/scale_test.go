@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,15 +83,6 @@ func TestFiveHundredConnectionsLeaveNothingBehind(t *testing.T) {
 	if diff := cmp.Diff(goroutines(t, s), after); diff != "" {
 		t.Errorf("goroutines after %d connections (-) and after %d (+):\n%s", used, used+connections, diff)
 	}
-}
-
-func descriptors(t testing.TB, p *process) int {
-	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }
 
 // goroutines ends the sidecar with the signal that makes the Go runtime dump

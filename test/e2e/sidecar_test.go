@@ -18,7 +18,14 @@ type sidecar struct{ *process }
 // until it is ready. Settings given later win.
 func (w *world) sidecar(t testing.TB, settings ...string) *sidecar {
 	t.Helper()
-	s := &sidecar{w.start(t, w.app, "hyco-sidecar", sidecarEnvironment(settings), filepath.Join(programs, "hyco-sidecar"))}
+	return w.sidecarBy(t, settings)
+}
+
+// sidecarBy is sidecar with a command before the program, which becomes it.
+func (w *world) sidecarBy(t testing.TB, settings []string, command ...string) *sidecar {
+	t.Helper()
+	argv := append(command, filepath.Join(w.programs, "hyco-sidecar"))
+	s := &sidecar{w.start(t, w.app, "hyco-sidecar", sidecarEnvironment(append(settings, w.env...)), argv...)}
 	s.awaitReady(t)
 	return s
 }
@@ -95,7 +102,7 @@ func (s *sidecar) stop(t testing.TB, within time.Duration) int {
 // config is what `hyco-sidecar config` prints for the settings.
 func (w *world) config(t testing.TB, settings []string, args ...string) string {
 	t.Helper()
-	argv := append([]string{filepath.Join(programs, "hyco-sidecar"), "config"}, args...)
+	argv := append([]string{filepath.Join(w.programs, "hyco-sidecar"), "config"}, args...)
 	return w.mustRun(t, w.app, command{env: sidecarEnvironment(settings)}, argv...)
 }
 

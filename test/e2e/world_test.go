@@ -35,6 +35,8 @@ var worlds atomic.Int64
 type world struct {
 	app, site string   // names of the network namespaces
 	dir       string   // everybody may read it; gone with the world
+	programs  string   // where hyco-sidecar and hyco-devrelay are taken from
+	env       []string // of these two, besides what they are given
 	dns       *process // the DNS server of site
 	processes []*process
 }
@@ -44,7 +46,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	name := fmt.Sprintf("%s%d-%d", namespacePrefix, os.Getpid(), worlds.Add(1))
-	w := &world{app: name + "-app", site: name + "-site", dir: t.TempDir()}
+	w := &world{app: name + "-app", site: name + "-site", dir: t.TempDir(), programs: programs}
 	t.Cleanup(func() { w.close(t) })
 	// TempDir makes w.dir in a directory of root's alone, but PostgreSQL, which
 	// is not root, has its data here.

@@ -21,12 +21,9 @@ func (l *Listener) serveHalfClose(ctx context.Context, s *socket) {
 // joinHalfClose owns target. Each direction ends on its own; an error in one
 // ends both, with a reset for the target and no Close for the relay.
 func (l *Listener) joinHalfClose(ctx context.Context, s *socket, target net.Conn) {
-	stop := context.AfterFunc(ctx, func() { reset(target) })
+	abort := func() { die(s, target) }
+	stop := context.AfterFunc(ctx, abort)
 	defer stop()
-	abort := func() {
-		s.drop()
-		reset(target)
-	}
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
 		if _, err := io.CopyBuffer(onlyWriter{target}, onlyReader{s}, make([]byte, 64<<10)); err != nil {

@@ -46,8 +46,8 @@ type Listener struct {
 	RelayAddress     string         // host:port to connect to instead of the names that the relay goes by; empty = those
 	Personality      Personality    // zero = HCM
 
-	// Dial reaches the private target. The listener closes what it returns.
-	// It is not needed by Reject and NeverRendezvous.
+	// Dial reaches the private target; ID tells for whom. The listener closes
+	// what it returns. It is not needed by Reject and NeverRendezvous.
 	Dial func(ctx context.Context) (net.Conn, error)
 
 	RejectStatus   int           // of Reject; 0 = 400

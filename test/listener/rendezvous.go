@@ -20,6 +20,15 @@ type invitation struct {
 	ConnectHeaders map[string]string
 }
 
+type idKey struct{}
+
+// ID is the relay's id of the connection that Dial is called for. It begins with
+// the sender's sb-hc-id and an underscore.
+func ID(ctx context.Context) string {
+	id, _ := ctx.Value(idKey{}).(string)
+	return id
+}
+
 // come answers one invitation, and serves the connection to its end.
 func (l *Listener) come(ctx context.Context, i invitation) {
 	if l.personality() == NeverRendezvous {
@@ -49,6 +58,7 @@ func (l *Listener) come(ctx context.Context, i invitation) {
 	stop := context.AfterFunc(ctx, s.drop)
 	defer stop()
 	l.wg.Go(func() { s.keepAlive(l.pongInterval()) })
+	ctx = context.WithValue(ctx, idKey{}, i.ID)
 	switch l.personality() {
 	case HCM:
 		l.serveHCM(ctx, s)
@@ -107,6 +117,13 @@ func (l *Listener) closeWith(s *socket, reason string, wait time.Duration) {
 
 // onlyReader hides everything else from io.Copy.
 type onlyReader struct{ io.Reader }
+
+// die is what a listener's end does to a connection. The relay is left first, so
+// that nothing about the target's end is passed on.
+func die(s *socket, target net.Conn) {
+	s.drop()
+	reset(target)
+}
 
 // reset ends a target's connection so that it cannot be taken for complete.
 func reset(target net.Conn) {

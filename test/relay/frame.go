@@ -27,6 +27,7 @@ func (o *messageOrder) check(h ws.Header) error {
 // while they arrive. When nothing more may be sent to dst they are thrown away.
 func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.Int64) error {
 	var header [ws.MaxHeaderSize]byte
+	whole := n == out.Length // else nothing may follow but the end of the connection
 	err := dst.out.begin()
 	if err == nil {
 		err = dst.out.write(appendHeader(header[:0], out))
@@ -53,7 +54,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 			return err
 		}
 	}
-	if err == nil {
+	if err == nil && whole {
 		dst.out.end()
 	}
 	return nil

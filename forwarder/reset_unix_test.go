@@ -1,0 +1,92 @@
+//go:build unix
+
+package forwarder_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"hyco-sidecar/forwarder"
+)
+
+// fountain is a remote side that sends without end, takes what it is given, and
+// counts the ends of stream that reach it.
+type fountain struct {
+	net.Conn
+	ends *atomic.Int64
+	gone chan struct{}
+	once sync.Once
+}
+
+func (f *fountain) Read(p []byte) (int, error)  { return f.take(p) }
+func (f *fountain) Write(p []byte) (int, error) { return f.take(p) }
+
+func (f *fountain) take(p []byte) (int, error) {
+	select {
+	case <-f.gone:
+		return 0, net.ErrClosed
+	default:
+		return len(p), nil
+	}
+}
+
+func (f *fountain) CloseWrite() error {
+	if _, err := f.take(nil); err != nil {
+		return err
+	}
+	f.ends.Add(1)
+	return nil
+}
+
+func (f *fountain) Close() error {
+	f.once.Do(func() { close(f.gone) })
+	return nil
+}
+
+// TestResetDuringADownloadIsNeverAnEnd: the kernel tells of a reset once, to
+// whichever direction asks first.
+func TestResetDuringADownloadIsNeverAnEnd(t *testing.T) {
+	const resets = 3000
+	var ends atomic.Int64
+	closed := make(chan forwarder.Summary, resets)
+	s := &forwarder.Server{
+		NewID: func() string { return "some-id" },
+		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+			return &fountain{ends: &ends, gone: make(chan struct{})}, nil
+		},
+		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { closed <- s }},
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "sql01.corp.example:1433"}) }()
+	for range resets {
+		app, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		app.Write(make([]byte, 3000))
+		io.CopyN(io.Discard, app, 200_000)
+		app.(*net.TCPConn).SetLinger(0)
+		app.Close()
+	}
+	for range resets {
+		if s := <-closed; s.Cause != forwarder.AppReset && s.Cause != forwarder.AppGaveUp {
+			t.Errorf("a reset ended as %s", s.Cause)
+		}
+	}
+	if n := ends.Load(); n != 0 {
+		t.Errorf("%d of %d resets were passed on as ends of stream", n, resets)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

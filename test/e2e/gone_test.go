@@ -1,0 +1,53 @@
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestAppsThatCloseFullyLeaveNoTunnels tells two kinds of apps apart that send the
+// same end of stream to a Hybrid Connection Manager, whose target sends none: 500
+// that have closed fully, whose tunnels end soon, and 500 that have half-closed and
+// get the answer for which they wait longer than that.
+func TestAppsThatCloseFullyLeaveNoTunnels(t *testing.T) {
+	t.Parallel()
+	needs(t)
+	const (
+		apps   = 500
+		soon   = 5 * time.Second
+		silent = "127.0.0.2:10090"
+		late   = "127.0.0.2:10080"
+	)
+	w := newWorld(t)
+	w.programs = plainPrograms(t)
+	w.serve(t, w.site, "silent", silent)
+	w.serve(t, w.site, "late", late, fmt.Sprint(answerSize), "7s")
+	// A relay for each, so that their tunnels can be counted.
+	contoso := w.relay(t, contoso, "late-hc=late.corp.example:80@"+late)
+	fabrikam := w.relay(t, fabrikam, "silent-hc=silent.corp.example:90@"+silent)
+	settings := w.settings(t, append(contoso.connections, fabrikam.connections...), contoso.caFile, fabrikam.caFile)
+	s := w.sidecar(t, append(settings, "HYCO_WARM_CONNECTIONS=0")...) // a spare connection is no tunnel
+
+	asking := w.crowd(t, "ask", apps, apps, "late.corp.example:80")
+	asking.awaitText(t, "all open")
+	leaving := w.crowd(t, "abandon", apps, apps, "silent.corp.example:90")
+	leaving.awaitText(t, "all open")
+	for relay, target := range map[*relay]string{contoso: late, fabrikam: silent} {
+		eventually(t, 2*patience, "every app has its connection to "+target, func() bool { return relay.established(t, target) >= apps })
+	}
+
+	leaving.tell(t, "close")
+	leaving.mustEnd(t, patience, fmt.Sprintf("ends: map[left:%d]", apps))
+	eventually(t, soon, "no tunnel of an app that has gone", func() bool { return s.established(t, siteAddress+":8443") == 0 })
+
+	asking.mustEnd(t, 2*patience, fmt.Sprintf("ends: map[answered:%d]", apps))
+	eventually(t, patience, "no tunnel of an app that has its answer", func() bool { return s.established(t, siteAddress+":443") == 0 })
+	causes := make(map[string]int)
+	for _, e := range s.closed("") {
+		causes[e.Endpoint+" "+e.Cause]++
+	}
+	if causes["silent.corp.example:90 app_gone"] != apps || causes["late.corp.example:80 closed"] != apps {
+		t.Errorf("ends logged: %v", causes)
+	}
+}

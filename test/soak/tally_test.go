@@ -1,0 +1,64 @@
+package soak_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// tally counts what the soak has met.
+type tally struct {
+	mu          sync.Mutex
+	connections int
+	bytes       int64
+	outages     map[string]int
+	faults      map[string]int
+	causes      map[string]int // as logged
+	personality map[string]int
+	whole       int // connections of which both directions arrived whole
+}
+
+func newTally() *tally {
+	return &tally{outages: map[string]int{}, faults: map[string]int{}, causes: map[string]int{}, personality: map[string]int{}}
+}
+
+func (t *tally) add(o outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connections++
+	t.bytes += o.bytes
+	t.faults[o.plan.fault.kind]++
+	t.causes[o.line.Cause]++
+	t.personality[string(o.plan.personality)]++
+	if f := &o.facts; f.app.got == f.target.size && f.target.got == f.app.size {
+		t.whole++
+	}
+}
+
+func (t *tally) outage(kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.outages[kind]++
+}
+
+func (t *tally) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fmt.Sprintf("%d connections (%s), %d of them whole; %d MB checked; outages: %s; faults: %s; ends: %s",
+		t.connections, counts(t.personality), t.whole, t.bytes/1e6, counts(t.outages), counts(t.faults), counts(t.causes))
+}
+
+func counts(by map[string]int) string {
+	var parts []string
+	for _, k := range sortedKeys(by) {
+		parts = append(parts, fmt.Sprintf("%d %s", by[k], k))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	return slices.Sorted(maps.Keys(m))
+}
