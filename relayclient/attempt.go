@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -97,15 +98,16 @@ func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 	case err != nil:
 		return nil, t.failed(StageProxy, err)
 	case proxy != nil:
-		return t.throughProxy(ctx)
+		return t.throughProxy(ctx, proxy)
 	}
 	if l := t.warm.take(); l != nil {
 		t.Warm = true
 		conn, failed := t.upgrade(ctx, l)
-		if failed == nil || failed.Status != 0 || errors.Is(failed, ErrNotRelay) || ctx.Err() != nil {
+		if failed == nil || failed.Status != 0 || ctx.Err() != nil {
 			return conn, failed
 		}
-		t.Warm = false // it was dead, which the app need not learn
+		// It was dead, which the app need not learn.
+		t.Attempt = Attempt{Entity: t.req.Entity, ID: t.req.ID}
 	}
 	p := newProgress(StageConnect)
 	l, err := t.connect(ctx, p)
@@ -140,11 +142,18 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 }
 
 // throughProxy leaves the way to the proxy, and TLS through it, to a transport.
-func (t *try) throughProxy(ctx context.Context) (*Conn, *DialError) {
+func (t *try) throughProxy(ctx context.Context, proxy *url.URL) (*Conn, *DialError) {
 	p := newProgress(StageConnect)
+	var withProxy atomic.Bool // the handshake to come is with the proxy itself
+	withProxy.Store(proxy.Scheme == "https")
 	var raw net.Conn // written before the answer is there, and read after
 	tunnel, resp, err := t.shakeHands(httptrace.WithClientTrace(p.resolving(ctx), &httptrace.ClientTrace{
-		TLSHandshakeStart: func() { p.stage.Store(StageTLS); p.connected.Store(p.now()) },
+		TLSHandshakeStart: func() {
+			if !withProxy.Swap(false) {
+				p.stage.Store(StageTLS)
+				p.connected.Store(p.now())
+			}
+		},
 		GotConn: func(info httptrace.GotConnInfo) {
 			p.stage.Store(StageUpgrade)
 			p.secured.Store(p.now())
@@ -197,8 +206,14 @@ type handover struct {
 
 func (h *handover) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := h.RoundTripper.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		return resp, err
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		// The library would wait for a body, and nobody reads it.
+		resp.Body.Close()
+		resp.Body = http.NoBody
+		return resp, nil
 	}
 	if tunnel, ok := resp.Body.(io.ReadWriteCloser); ok { // else the library says what is wrong
 		h.ReadWriteCloser = tunnel
@@ -206,6 +221,9 @@ func (h *handover) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	return resp, nil
 }
+
+// Read is what the library does with an answer that it does not accept.
+func (h *handover) Read([]byte) (int, error) { return 0, io.EOF }
 
 func (h *handover) Close() error {
 	if h.done {

@@ -89,7 +89,7 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 	}
 	if err := within(ctx, conn, l.Handshake); err != nil {
 		conn.Close()
-		c.names.forget()
+		c.mistrust(ctx)
 		return nil, err
 	}
 	p.secured.Store(p.now())
@@ -125,7 +125,7 @@ func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 	case ok:
 		unresolved.Name = strings.TrimSuffix(unresolved.Name, ".")
 	case err != nil:
-		c.names.forget() // what was remembered leads nowhere
+		c.mistrust(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -136,6 +136,14 @@ func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 		}
 	}
 	return conn, nil
+}
+
+// mistrust has names looked up again, for what was remembered leads nowhere;
+// unless it was the caller who gave up.
+func (c *Client) mistrust(ctx context.Context) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		c.names.forget()
+	}
 }
 
 // rooted is address with a name that no search list applies to. Names of one

@@ -19,12 +19,13 @@ const maxResponse = 64 << 10
 
 var (
 	errLongHead   = errors.New("malformed HTTP response: its head is too long")
+	errNoFinal    = errors.New("malformed HTTP response: one interim answer after the other")
 	requestHeads  = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 	responseHeads = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
 )
 
 // RoundTrip sends req and reads the answer's head. The body of a 101 is the
-// connection; closing any other one closes it.
+// connection; closing another answer's drops the link.
 func (x exchange) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	err = within(req.Context(), x, func() error {
 		resp, err = x.roundTrip(req)
@@ -75,7 +76,7 @@ func readFinal(r *bufio.Reader, req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 	}
-	return nil, errLongHead
+	return nil, errNoFinal
 }
 
 // limitedReader is io.LimitedReader with an error that says what it is.

@@ -8,7 +8,6 @@ type path struct {
 	unacked       uint32        // segments on their way
 	retransmitted bool          // the oldest of them has been sent again
 	sinceAck      time.Duration // since the relay's kernel last acknowledged anything
-	ended         bool          // the relay's side has ended, or both have
 }
 
 // unanswered reports whether the relay's machine has acknowledged nothing for d

@@ -28,6 +28,5 @@ func pathOf(conn net.Conn) path {
 		unacked:       info.Unacked,
 		retransmitted: info.Retransmits > 0,
 		sinceAck:      time.Duration(info.Last_ack_recv) * time.Millisecond,
-		ended:         info.State != unix.BPF_TCP_ESTABLISHED,
 	}
 }

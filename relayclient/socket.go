@@ -19,6 +19,7 @@ type socket struct {
 	p       []byte
 	n       int
 	err     error
+	lost    error // how the connection ended, met by await
 	// Made once, for they would be allocated by each read.
 	attempt, look func(fd uintptr) bool
 }

@@ -35,9 +35,16 @@ func (s *socket) lookNow(fd uintptr) bool {
 	var b [1]byte
 	for {
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		if err != syscall.EINTR {
-			return err != syscall.EAGAIN
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return false
+		case nil:
+		default:
+			s.lost = err // which the kernel tells only once
 		}
+		return true
 	}
 }
 
@@ -53,6 +60,8 @@ func (s *socket) poll(p []byte) (int, error) {
 	err := s.raw.Read(s.attempt)
 	s.p = nil
 	switch {
+	case s.lost != nil:
+		return 0, os.NewSyscallError("read", s.lost)
 	case err != nil:
 		return 0, err
 	case s.err == syscall.EAGAIN:

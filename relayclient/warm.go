@@ -2,6 +2,7 @@ package relayclient
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -14,8 +15,8 @@ const (
 	warmUse = 5 * time.Minute
 	// warmPause is how long to wait after a link could not be made.
 	warmPause = 5 * time.Second
-	// doubtful is how long a relay may take to acknowledge a request, before a
-	// link that had waited is given up.
+	// doubtful is how often to look whether a relay has acknowledged a request
+	// over a link that had waited.
 	doubtful = time.Second
 )
 
@@ -39,12 +40,25 @@ func (w *warmth) take() *link {
 	for len(w.links) > 0 {
 		l := w.links[0]
 		w.links = w.links[1:]
-		if time.Since(l.born) < warmLife && !pathOf(l).ended {
+		if time.Since(l.born) < warmLife && l.silent() {
 			return l
 		}
 		l.Close()
 	}
 	return nil
+}
+
+// silent reports whether the relay has said nothing: neither ended the
+// connection nor answered a request that was never made, as a front end may that
+// is tired of waiting. What TLS says to itself does not count.
+func (l *link) silent() bool {
+	if l.socket == nil {
+		return true // the answer to the request will tell
+	}
+	l.socket.nowait, l.socket.drained = true, false
+	_, err := l.Conn.Read(make([]byte, 1))
+	l.socket.nowait = false
+	return errors.Is(err, errNotYet)
 }
 
 // used tells that a connection was made, so that another may follow soon. The
@@ -141,6 +155,8 @@ func (w *warmth) close() {
 	}
 	w.mu.Unlock()
 	w.done.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, l := range w.links {
 		l.Close()
 	}
@@ -150,14 +166,22 @@ func (w *warmth) close() {
 // doubt watches over a link that had waited and was then written to. What a
 // machine on the way has forgotten is neither answered nor refused; the kernel
 // sees that nothing is acknowledged. The function returned ends the watch.
-func (l *link) doubt(warm bool) (stop func()) {
+func (l *link) doubt(warm bool) (stop context.CancelFunc) {
 	if !warm {
 		return func() {}
 	}
-	timer := time.AfterFunc(doubtful, func() {
+	ctx, stop := context.WithCancel(context.Background())
+	var look func()
+	look = func() {
+		if ctx.Err() != nil {
+			return
+		}
 		if p := pathOf(l); p.unacked > 0 && p.retransmitted {
 			l.Close()
+			return
 		}
-	})
-	return func() { timer.Stop() }
+		time.AfterFunc(doubtful, look)
+	}
+	time.AfterFunc(doubtful, look)
+	return stop
 }

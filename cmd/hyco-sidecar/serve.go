@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -37,8 +38,10 @@ func serveCommand(environ []string, stderr io.Writer) int {
 	}
 	ctx, stop := untilSignalled(log)
 	defer stop()
-	headroom := make([]byte, headroomSize)
-	defer runtime.KeepAlive(headroom)
+	if debug.SetMemoryLimit(-1) >= 8*headroomSize { // where GOMEMLIMIT leaves room for it
+		headroom := make([]byte, headroomSize)
+		defer runtime.KeepAlive(headroom)
+	}
 	if err := serve(ctx, cfg, upstreams, log); err != nil {
 		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
 		return exitFailed
