@@ -88,12 +88,16 @@ func (l *Listener) rejection() string {
 // when a stream is closed before it was used.
 func (l *Listener) dial(ctx context.Context, s *socket) (net.Conn, bool) {
 	target, err := l.Dial(ctx)
-	if err != nil {
+	switch {
+	case err == nil:
+		return target, true
+	case ctx.Err() != nil:
+		s.drop() // the listener ends; its target has refused nothing
+	default:
 		l.logger().Info("target not reached", "error", err)
 		l.closeAsync(s)
-		return nil, false
 	}
-	return target, true
+	return nil, false
 }
 
 // closeAsync is the .NET library's CloseAsync: Close 1000, then what still
