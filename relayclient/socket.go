@@ -63,16 +63,19 @@ type records struct {
 }
 
 // limit is how many bytes to read at most. How long the next record will be is
-// not known where one ends; most are as long as the one before.
+// not known where one ends; most are as long as the one before. Where that was a
+// small one, as much as there is may as well be read at once.
 func (r *records) limit() int {
-	const most = 64 << 10
+	const most, small = 64 << 10, 4 << 10
 	switch {
-	case !r.on || r.size == 0:
+	case !r.on:
 		return most
 	case r.left > 0:
 		return r.left
 	case r.have > 0:
 		return len(r.head) - r.have
+	case r.size <= small:
+		return most
 	}
 	return r.size
 }
