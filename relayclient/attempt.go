@@ -128,7 +128,9 @@ func (t *try) spent(p *progress) {
 
 // upgrade turns the link into a tunnel, or closes it.
 func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
-	defer l.doubt(t.Warm)()
+	if t.Warm {
+		defer l.doubt()()
+	}
 	began := time.Now()
 	tunnel, resp, err := t.shakeHands(ctx, exchange{l})
 	t.Upgrade = time.Since(began)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -163,25 +164,25 @@ func (w *warmth) close() {
 	w.links = nil
 }
 
-// doubt watches over a link that had waited and was then written to. What a
-// machine on the way has forgotten is neither answered nor refused; the kernel
-// sees that nothing is acknowledged. The function returned ends the watch.
-func (l *link) doubt(warm bool) (stop context.CancelFunc) {
-	if !warm {
-		return func() {}
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	var look func()
-	look = func() {
-		if ctx.Err() != nil {
+// doubt watches over a link that had waited and is now written to, until stop
+// is called. What a machine on the way has forgotten is neither answered nor
+// refused; the kernel sees that nothing is acknowledged.
+func (l *link) doubt() (stop func()) {
+	var over atomic.Bool
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Hour, func() {
+		if over.Load() {
 			return
 		}
 		if p := pathOf(l); p.unacked > 0 && p.retransmitted {
 			l.Close()
 			return
 		}
-		time.AfterFunc(doubtful, look)
+		timer.Reset(doubtful)
+	})
+	timer.Reset(doubtful) // only now, when the function may use it
+	return func() {
+		over.Store(true)
+		timer.Stop()
 	}
-	time.AfterFunc(doubtful, look)
-	return stop
 }
