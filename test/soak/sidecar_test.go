@@ -130,7 +130,8 @@ func (c *sidecar) terminate() (int, error) {
 }
 
 // goroutines ends the process with the signal that makes the Go runtime print
-// all stacks, and returns these.
+// all stacks, and returns those of the program. The runtime starts its own when
+// it likes: a collector's worker with the first collection, cleanups later.
 func (c *sidecar) goroutines() ([]string, error) {
 	if _, err := c.signal(syscall.SIGQUIT); err != nil {
 		return nil, err
@@ -141,7 +142,8 @@ func (c *sidecar) goroutines() ([]string, error) {
 	}
 	var stacks []string
 	for stack := range strings.SplitSeq(dump, "\n\n") {
-		if strings.HasPrefix(stack, "goroutine ") && !strings.HasPrefix(stack, "goroutine 0 ") { // 0 is a thread's scheduler
+		if strings.HasPrefix(stack, "goroutine ") && !strings.HasPrefix(stack, "goroutine 0 ") && // 0 is a thread's scheduler
+			!strings.Contains(stack, "created by runtime.") {
 			stacks = append(stacks, stack)
 		}
 	}

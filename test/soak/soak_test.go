@@ -33,6 +33,9 @@ const (
 	maxTroubles = 5
 	// longTime is what the slowest plans take. None begins closer to the end.
 	longTime = 15 * time.Second
+	// restTime is longer than a sidecar's goroutines wait for work before they
+	// end (forwarder's dial workers: a second).
+	restTime = 2 * time.Second
 )
 
 func TestSoak(t *testing.T) {
@@ -58,6 +61,7 @@ func TestSoak(t *testing.T) {
 		for _, c := range []*sidecar{a, b} {
 			k.settle(c, leastDescriptors)
 		}
+		pause(t.Context(), restTime)
 		if code, err := a.terminate(); err != nil || code != 0 {
 			t.Errorf("after SIGTERM: exit code %d, %v", code, err)
 		}
@@ -95,7 +99,7 @@ func (k *soak) measure(program string) (descriptors, goroutines int) {
 	// The least for a while: what is being closed does not count.
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for i := range 40 {
+	for i := range int(restTime / (50 * time.Millisecond)) {
 		n, err := c.descriptors()
 		if err != nil {
 			k.t.Fatal(err)
