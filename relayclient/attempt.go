@@ -109,7 +109,7 @@ func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 		// It was dead, which the app need not learn.
 		t.Attempt = Attempt{Entity: t.req.Entity, ID: t.req.ID}
 	}
-	p := newProgress(StageConnect)
+	p := newProgress()
 	l, err := t.connect(ctx, p)
 	t.spent(p)
 	if err != nil {
@@ -145,7 +145,7 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 
 // throughProxy leaves the way to the proxy, and TLS through it, to a transport.
 func (t *try) throughProxy(ctx context.Context, proxy *url.URL) (*Conn, *DialError) {
-	p := newProgress(StageConnect)
+	p := newProgress()
 	var withProxy atomic.Bool // the handshake to come is with the proxy itself
 	withProxy.Store(proxy.Scheme == "https")
 	var raw net.Conn // written before the answer is there, and read after

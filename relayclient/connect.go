@@ -35,9 +35,9 @@ type progress struct {
 	resolved, connected, secured atomic.Int64 // nanoseconds after began; 0 = not reached
 }
 
-func newProgress(stage Stage) *progress {
+func newProgress() *progress {
 	p := &progress{began: time.Now()}
-	p.stage.Store(stage)
+	p.stage.Store(StageConnect)
 	return p
 }
 

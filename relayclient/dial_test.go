@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -48,10 +49,7 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 // newWorld returns a relay that does not serve yet.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	cert, ca, err := relay.NewCertificate("localhost", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	cert, roots := certificate(t)
 	w := &world{
 		relay: &relay.Server{
 			Certificate: cert,
@@ -60,11 +58,22 @@ func newWorld(t *testing.T) *world {
 				{Name: "defaultListener", Key: "listen-key", Listen: true},
 			}}},
 		},
-		roots: x509.NewCertPool(),
+		roots: roots,
 		log:   &logBuffer{},
 	}
-	w.roots.AppendCertsFromPEM(ca)
 	return w
+}
+
+// certificate is a relay's on this machine, and who signed it.
+func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	cert, ca, err := relay.NewCertificate("localhost", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return cert, roots
 }
 
 func start(t *testing.T, adjust func(*relay.Server)) *world {

@@ -25,7 +25,7 @@ var (
 )
 
 // RoundTrip sends req and reads the answer's head. The body of a 101 is the
-// connection; closing another answer's drops the link.
+// connection; any other answer's is left unread.
 func (x exchange) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	err = within(req.Context(), x, func() error {
 		resp, err = x.roundTrip(req)
@@ -47,24 +47,21 @@ func (x exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	if _, err := x.Write(head.Bytes()); err != nil {
 		return nil, err
 	}
-	limited := &limitedReader{x.Conn, maxResponse}
 	r := responseHeads.Get().(*bufio.Reader)
-	r.Reset(limited)
+	r.Reset(&limitedReader{x.Conn, maxResponse})
+	defer func() {
+		r.Reset(nil)
+		responseHeads.Put(r)
+	}()
 	resp, err := readFinal(r, req)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{resp.Body, x.link}
-		return resp, nil
+	resp.Body = http.NoBody
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		early, _ := r.Peek(r.Buffered())
+		resp.Body = &tunnel{x.Conn, bytes.Clone(early)}
 	}
-	early, _ := r.Peek(r.Buffered())
-	resp.Body = &tunnel{x.Conn, bytes.Clone(early)}
-	r.Reset(nil)
-	responseHeads.Put(r)
 	return resp, nil
 }
 

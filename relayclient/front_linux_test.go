@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha1"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -18,19 +17,13 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/relay"
 )
 
 // front accepts TLS connections and has serve, which is told how many came
 // before, do with them what it likes. It returns a client of it.
 func front(t *testing.T, serve func(n int, c *tls.Conn)) *relayclient.Client {
 	t.Helper()
-	cert, ca, err := relay.NewCertificate("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
+	cert, roots := certificate(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package relayclient_test
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -10,18 +9,12 @@ import (
 	"testing"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/relay"
 )
 
 // tlsPair is a Conn and the relay's end of its TLS.
 func tlsPair(t testing.TB) (*relayclient.Conn, *tls.Conn) {
 	t.Helper()
-	cert, ca, err := relay.NewCertificate("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
+	cert, roots := certificate(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

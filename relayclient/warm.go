@@ -137,7 +137,7 @@ func (w *warmth) tend(want int) (missing bool, next time.Duration) {
 func (w *warmth) add(ctx context.Context, c *Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	l, err := c.connect(ctx, newProgress(StageConnect))
+	l, err := c.connect(ctx, newProgress())
 	if err != nil {
 		return false // the next connection meets the same, and tells
 	}
