@@ -11,7 +11,7 @@ import (
 	"hyco-sidecar/test/program"
 )
 
-// world is all processes of a run.
+// world is all processes of a measurement.
 type world struct {
 	scratch string // folder of the program and the certificate; gone with the world
 	self    string // this program

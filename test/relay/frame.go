@@ -30,7 +30,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 	whole := n == out.Length // else nothing may follow but the end of the connection
 	err := dst.out.begin()
 	if err == nil {
-		err = dst.out.write(appendHeader(header[:0], out))
+		err = dst.out.header(appendHeader(header[:0], out))
 	}
 	for n > 0 && err == nil {
 		var room []byte

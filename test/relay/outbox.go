@@ -110,15 +110,19 @@ func (o *outbox) commit(n int) {
 	signal(o.wake)
 }
 
-// write copies p in, as a part of the frame that has begun.
-func (o *outbox) write(p []byte) error {
+// header copies p in at the beginning of the frame that has begun. It leaves
+// with what follows, which is the payload, end or finish: alone it would be a
+// TLS record, and a wake-up of whoever reads that, of its own.
+func (o *outbox) header(p []byte) error {
 	for len(p) > 0 {
 		room, err := o.reserve(len(p))
 		if err != nil {
 			return err
 		}
 		n := copy(room, p)
-		o.commit(n)
+		o.mu.Lock()
+		o.n += n
+		o.mu.Unlock()
 		p = p[n:]
 	}
 	return nil

@@ -54,7 +54,7 @@ func (f *shape) header(dst *peer, h ws.Header) error {
 	if err := dst.out.begin(); err != nil {
 		return err
 	}
-	if err := dst.out.write(appendHeader(nil, h)); err != nil {
+	if err := dst.out.header(appendHeader(nil, h)); err != nil {
 		return err
 	}
 	if h.Length == 0 {
