@@ -30,7 +30,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 	whole := n == out.Length // else nothing may follow but the end of the connection
 	err := dst.out.begin()
 	if err == nil {
-		err = dst.out.header(appendHeader(header[:0], out))
+		err = dst.out.write(appendHeader(header[:0], out))
 	}
 	for n > 0 && err == nil {
 		var room []byte
@@ -47,6 +47,9 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 		if readErr != nil {
 			return readErr
 		}
+		if n > 0 {
+			signal(dst.out.wake)
+		}
 	}
 	for n > 0 {
 		m, err := src.br.Discard(int(min(n, 1<<30)))
@@ -55,7 +58,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 		}
 	}
 	if err == nil && whole {
-		dst.out.end()
+		dst.endFrame(out.Length)
 	}
 	return nil
 }

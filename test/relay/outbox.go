@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 )
@@ -18,8 +19,9 @@ const (
 var errOutboxEnded = errors.New("relay: nothing more may be sent")
 
 // outbox holds the bytes on their way to one socket: a ring filled by the
-// reader of the opposite socket and emptied by this socket's writer. Control
-// frames made here are slipped in between two frames of the data.
+// reader of the opposite socket and emptied by this socket's writer, or by the
+// reader itself at the end of a frame. Control frames made here are
+// slipped in between two frames of the data.
 type outbox struct {
 	limit int
 	rings *sync.Pool // of *[firstRing]byte
@@ -29,6 +31,8 @@ type outbox struct {
 	r, n  int    // index of the oldest byte, number of bytes
 	mid   bool   // a data frame has begun and not ended
 	ended bool   // nothing more is taken; the writer stops when empty
+	taken bool   // somebody is writing what next returned
+	err   error  // of the reader's writing, for the writer to return
 	ctl   []byte // frames waiting for the end of a frame or for room
 	pong  []byte // likewise; RFC 6455 section 5.5.3 lets the newest answer stand for all
 
@@ -70,12 +74,14 @@ func (o *outbox) begin() error {
 	return nil
 }
 
-func (o *outbox) end() {
+// end completes the data frame and returns how much is queued, which is the
+// caller's to flush or to wake the writer for.
+func (o *outbox) end() int {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.mid = false
 	o.admit()
-	o.mu.Unlock()
-	signal(o.wake)
+	return o.n
 }
 
 // reserve returns room for at least one and at most n bytes of the frame that
@@ -102,27 +108,23 @@ func (o *outbox) reserve(n int) ([]byte, error) {
 	}
 }
 
-// commit makes the first n bytes of what reserve returned visible to the writer.
+// commit adds the first n bytes of what reserve returned, without waking the
+// writer: alone, a frame's header would become a TLS record of its own.
 func (o *outbox) commit(n int) {
 	o.mu.Lock()
 	o.n += n
 	o.mu.Unlock()
-	signal(o.wake)
 }
 
-// header copies p in at the beginning of the frame that has begun. It leaves
-// with what follows, which is the payload, end or finish: alone it would be a
-// TLS record, and a wake-up of whoever reads that, of its own.
-func (o *outbox) header(p []byte) error {
+// write copies p in, as a part of the frame that has begun.
+func (o *outbox) write(p []byte) error {
 	for len(p) > 0 {
 		room, err := o.reserve(len(p))
 		if err != nil {
 			return err
 		}
 		n := copy(room, p)
-		o.mu.Lock()
-		o.n += n
-		o.mu.Unlock()
+		o.commit(n)
 		p = p[n:]
 	}
 	return nil
@@ -172,20 +174,27 @@ func (o *outbox) finish(last []byte) {
 	signal(o.room)
 }
 
-// next returns bytes to write, nil when there are none; done means that none
-// will follow.
+// next returns bytes to write, nil when there are none or somebody is writing
+// already; done means that none will follow. Who gets some calls release.
 func (o *outbox) next() (p []byte, done bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.n == 0 {
-		return nil, o.ended
+	if o.taken {
+		return nil, false
 	}
+	if o.n == 0 || o.err != nil {
+		return nil, o.ended || o.err != nil
+	}
+	o.taken = true
 	return o.ring[o.r:min(o.r+o.n, o.r+burst, len(o.ring))], false
 }
 
-// release gives the room of n written bytes back.
-func (o *outbox) release(n int) {
+// release gives the room of n written bytes back. A failure is the end of
+// writing.
+func (o *outbox) release(n int, err error) {
 	o.mu.Lock()
+	o.taken = false
+	o.err = cmp.Or(o.err, err)
 	o.r += n
 	o.n -= n
 	if o.r == len(o.ring) {
@@ -198,6 +207,13 @@ func (o *outbox) release(n int) {
 	o.admit()
 	o.mu.Unlock()
 	signal(o.room)
+}
+
+// failure is why next is done, nil for an orderly end.
+func (o *outbox) failure() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
 }
 
 // stop frees everybody who waits; what is queued is lost.

@@ -54,11 +54,11 @@ func (f *shape) header(dst *peer, h ws.Header) error {
 	if err := dst.out.begin(); err != nil {
 		return err
 	}
-	if err := dst.out.header(appendHeader(nil, h)); err != nil {
+	if err := dst.out.write(appendHeader(nil, h)); err != nil {
 		return err
 	}
 	if h.Length == 0 {
-		dst.out.end()
+		dst.endFrame(0)
 	}
 	return nil
 }
