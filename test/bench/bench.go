@@ -35,7 +35,7 @@ var full = scale{
 	rounds: 5,
 	probe:  96 << 20, cpu: 550 * time.Millisecond,
 	pings:      3000,
-	sequential: 400, parallel: 800,
+	sequential: 1000, parallel: 1600,
 	idle: 5000, used: 1000, usedBytes: 1 << 20, rest: 2 * time.Second,
 	stalled: 200, early: 5 * time.Second, late: 15 * time.Second,
 }
