@@ -65,7 +65,7 @@ func (p *proxy) checkLoop(ctx context.Context, u *upstream) {
 		if try > 0 && !sleep(ctx, p.pool.timeout<<(try-1)) {
 			return
 		}
-		if instance, ok := p.pool.askInstance(ctx, u, p.own.probe); ok {
+		if instance, ok := p.pool.askInstance(ctx, u, probeName(p.instance)); ok {
 			if instance == p.instance {
 				u.loops.Store(true)
 				p.log.LogAttrs(ctx, slog.LevelError,
@@ -83,12 +83,12 @@ func probeName(instance string) string { return instance + ".loop." + Canary + "
 // askInstance returns the instance id that an upstream gives for name, "" if it
 // has none. ok is false if the upstream could not tell.
 func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (instance string, ok bool) {
-	m := new(dns.Msg)
-	m.SetQuestion(name, dns.TypeTXT)
-	q := parseQuery(pack(m))
-	if q == nil {
+	m := new(dns.Msg).SetQuestion(name, dns.TypeTXT)
+	raw, err := m.Pack()
+	if err != nil {
 		return "", false
 	}
+	q := parseQuery(raw)
 	reply, err := p.ask(ctx, u, q, "udp", p.timeout)
 	if err != nil || failed(reply) {
 		return "", false

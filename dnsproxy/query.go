@@ -9,10 +9,15 @@ import (
 
 const (
 	headerLen = 12  // RFC 1035 section 4.1.1
+	optLen    = 11  // RFC 6891 section 6.1.2: an OPT record without options
 	minUDP    = 512 // RFC 1035 section 4.2.1: what a client without EDNS takes
 
 	flagQR = 1 << 7 // in the header's third byte
 	flagTC = 1 << 1
+	flagRD = 1 << 0
+	flagAD = 1 << 5 // in its fourth
+	flagCD = 1 << 4
+	flagDO = 1 << 7 // in the seventh byte of an OPT's record head (RFC 3225 section 3)
 )
 
 // A query is a client's message, read as far as is needed to answer it or to
@@ -21,24 +26,39 @@ type query struct {
 	raw      []byte // the whole message
 	question []byte // of raw: name, type and class; nil if it could not be read
 
-	name   string // fully qualified, in the client's case
+	key    []byte // the name in wire form and lower case, of lowered
 	qtype  uint16
 	qclass uint16
 
-	edns bool
-	size int // what the client takes over UDP, at least minUDP
-	do   bool
+	edns    bool
+	options bool // EDNS options are present
+	size    int  // what the client takes over UDP, at least minUDP
+	do      bool
 
 	fault int // the rcode with which to refuse it, or 0
+
+	lowered [255]byte // RFC 1035 section 2.3.4
 }
 
 // parseQuery reads a client's message. It returns nil for one that must not
 // be answered at all: too short to have an id, or itself a response.
 func parseQuery(raw []byte) *query {
-	if len(raw) < headerLen || raw[2]&flagQR != 0 {
+	q := new(query)
+	if !q.parse(raw) {
 		return nil
 	}
-	q := &query{raw: raw, size: minUDP}
+	return q
+}
+
+// parse makes q the query of a message, of which it keeps parts. It reports
+// false where parseQuery returns nil.
+func (q *query) parse(raw []byte) bool {
+	if len(raw) < headerLen || raw[2]&flagQR != 0 {
+		return false
+	}
+	q.raw, q.question, q.key = raw, nil, nil
+	q.qtype, q.qclass = 0, 0
+	q.edns, q.options, q.size, q.do = false, false, minUDP, false
 	switch {
 	case raw[2]>>3&0xF != dns.OpcodeQuery:
 		q.fault = dns.RcodeNotImplemented
@@ -47,7 +67,7 @@ func parseQuery(raw []byte) *query {
 	default:
 		q.fault = q.parseBody()
 	}
-	return q
+	return true
 }
 
 // parseBody reads the question and looks for an OPT record (RFC 6891 section
@@ -58,12 +78,11 @@ func (q *query) parseBody() (fault int) {
 	if !ok {
 		return dns.RcodeFormatError
 	}
-	name, _, err := dns.UnpackDomainName(q.raw, headerLen)
-	if err != nil {
-		return dns.RcodeFormatError
-	}
-	q.name = name
 	q.question = q.raw[headerLen:end]
+	q.key = q.lowered[:end-4-headerLen]
+	for i, c := range q.question[:len(q.key)] { // a label's length is below 64 and so not a letter
+		q.key[i] = lower(c)
+	}
 	q.qtype = binary.BigEndian.Uint16(q.raw[end-4:])
 	q.qclass = binary.BigEndian.Uint16(q.raw[end-2:])
 
@@ -76,7 +95,8 @@ func (q *query) parseBody() (fault int) {
 	}
 	q.edns = true
 	q.size = max(minUDP, int(binary.BigEndian.Uint16(opt[3:])))
-	q.do = opt[7]&0x80 != 0
+	q.do = opt[7]&flagDO != 0
+	q.options = len(opt) > optLen
 	if version := opt[6]; version != 0 {
 		return dns.RcodeBadVers
 	}
@@ -86,11 +106,21 @@ func (q *query) parseBody() (fault int) {
 // id returns the id the client gave the query.
 func (q *query) id() uint16 { return binary.BigEndian.Uint16(q.raw) }
 
-// clone returns a copy that shares no memory with the message q was read from.
+// name returns the name asked for, as in a zone file, in the client's case.
+func (q *query) name() string {
+	name, _, err := dns.UnpackDomainName(q.raw, headerLen)
+	if err != nil {
+		return "" // which parse has refused
+	}
+	return name
+}
+
+// clone returns a copy that shares no memory with q or its message.
 func (q *query) clone() *query {
 	c := *q
 	c.raw = slices.Clone(q.raw)
 	c.question = c.raw[headerLen : headerLen+len(q.question)]
+	c.key = c.lowered[:len(q.key)]
 	return &c
 }
 
@@ -98,7 +128,7 @@ func (q *query) clone() *query {
 // Its name must be written out: there is nothing before it to point to.
 func questionEnd(msg []byte) (end int, ok bool) {
 	end, pointer, ok := skipName(msg, headerLen)
-	if !ok || pointer || end+4 > len(msg) || end-headerLen > 255 {
+	if !ok || pointer || end+4 > len(msg) || end-headerLen > 255 { // RFC 1035 section 2.3.4
 		return 0, false
 	}
 	return end + 4, true

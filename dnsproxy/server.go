@@ -124,12 +124,7 @@ func (s *Server) proxy() *proxy {
 			asked:   s.Hooks.Asked,
 		},
 	}
-	p.own = answerer{
-		table:  s.Table,
-		ttl:    seconds(cmp.Or(s.TTL, 30*time.Second)),
-		canary: canaryStrings(s.Version, p.instance),
-		probe:  probeName(p.instance),
-	}
+	p.own = newAnswerer(s.Table, cmp.Or(s.TTL, 30*time.Second), s.Version, p.instance)
 	if p.pool.dial == nil {
 		p.pool.dial = new(net.Dialer).DialContext
 	}
@@ -155,8 +150,11 @@ func (p *proxy) serveQuery(ctx context.Context, wg *sync.WaitGroup, network stri
 			p.answered(report)
 		}
 	}
-	reply, q, report := p.own.answer(raw)
-	if reply != nil || q == nil {
+	q := parseQuery(raw)
+	if q == nil {
+		return
+	}
+	if reply, report := p.own.answer(nil, q); reply != nil {
 		finish(reply, report)
 		return
 	}

@@ -16,7 +16,8 @@ import (
 type Table struct {
 	addrs   map[string]netip.Addr // by canonical name, with the trailing dot
 	names   []string              // keys of addrs, sorted
-	reverse map[string]string     // "4.3.2.1.in-addr.arpa." to canonical name
+	reverse map[netip.Addr]string // the first of these for an address
+	records map[string]record     // A and PTR, by name in wire form and lower case
 }
 
 // NewTable returns the table of the given names and addresses. Names are
@@ -25,7 +26,11 @@ type Table struct {
 // that is not usable: no host name, no IPv4 address, a second address for a
 // name, or [Canary], which is taken.
 func NewTable(records iter.Seq2[string, netip.Addr]) (*Table, error) {
-	t := &Table{addrs: make(map[string]netip.Addr), reverse: make(map[string]string)}
+	t := &Table{
+		addrs:   make(map[string]netip.Addr),
+		reverse: make(map[netip.Addr]string),
+		records: make(map[string]record),
+	}
 	for name, addr := range records {
 		key, ok := canonical(name)
 		if !ok {
@@ -45,7 +50,12 @@ func NewTable(records iter.Seq2[string, netip.Addr]) (*Table, error) {
 	}
 	t.names = slices.Sorted(maps.Keys(t.addrs))
 	for _, name := range slices.Backward(t.names) {
-		t.reverse[reverseName(t.addrs[name])] = name
+		addr := t.addrs[name]
+		t.reverse[addr] = name
+		t.records[string(appendName(nil, reverseName(addr)))] = record{dns.TypePTR, appendName(nil, name)}
+	}
+	for name, addr := range t.addrs { // last: a name may itself be one of in-addr.arpa
+		t.records[string(appendName(nil, name))] = record{dns.TypeA, addr.AsSlice()}
 	}
 	return t, nil
 }
@@ -54,20 +64,21 @@ func NewTable(records iter.Seq2[string, netip.Addr]) (*Table, error) {
 // trailing dot.
 func (t *Table) Lookup(name string) (netip.Addr, bool) {
 	key, ok := canonical(name)
-	if !ok {
+	if !ok || t == nil {
 		return netip.Addr{}, false
 	}
-	return t.lookup(key)
+	addr, ok := t.addrs[key]
+	return addr, ok
 }
 
 // Name returns the name whose address is addr, in lower case and without a
 // trailing dot. Of several names it is the first in order.
 func (t *Table) Name(addr netip.Addr) (string, bool) {
 	addr = addr.Unmap()
-	if t == nil || !addr.Is4() {
+	if t == nil {
 		return "", false
 	}
-	name, ok := t.reverse[reverseName(addr)]
+	name, ok := t.reverse[addr]
 	return strings.TrimSuffix(name, "."), ok
 }
 
@@ -86,27 +97,18 @@ func (t *Table) All() iter.Seq2[string, netip.Addr] {
 	}
 }
 
-// lookup is Lookup for a name that is canonical already.
-func (t *Table) lookup(key string) (netip.Addr, bool) {
+// record returns what belongs to a name in wire form and lower case.
+func (t *Table) record(name []byte) (record, bool) {
 	if t == nil {
-		return netip.Addr{}, false
+		return record{}, false
 	}
-	addr, ok := t.addrs[key]
-	return addr, ok
+	r, ok := t.records[string(name)]
+	return r, ok
 }
 
-// pointer returns the name behind a canonical in-addr.arpa name.
-func (t *Table) pointer(key string) (string, bool) {
-	if t == nil {
-		return "", false
-	}
-	name, ok := t.reverse[key]
-	return name, ok
-}
-
-// canonical brings a name into the form in which the names of questions are
-// looked up: lower case, trailing dot, and escapes as [dns.UnpackDomainName]
-// writes them, since the same label can be escaped in several ways. The root
+// canonical brings a name into the form in which names are compared: lower case,
+// trailing dot, and escapes as [dns.UnpackDomainName] writes them, since the same
+// label can be escaped in several ways. The root
 // and text that is no domain name are refused.
 func canonical(name string) (string, bool) {
 	if name == "" || name == "." {
