@@ -14,28 +14,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// ask has q answered by one upstream: over UDP, and for a client on "tcp" once
-// more over TCP if that reply is truncated, or at once if q is too long for a
-// datagram. It takes timeout at most. The reply has q's id and is otherwise as
-// it came.
-func (p *pool) ask(ctx context.Context, u *upstream, q *query, network string, timeout time.Duration) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if network == "tcp" && len(q.raw) > ourSize {
-		return p.exchange(ctx, "tcp", u, q)
-	}
-	reply, err := p.exchange(ctx, "udp", u, q)
-	if err != nil || network == "udp" || reply[2]&flagTC == 0 {
-		return reply, err
-	}
-	return p.exchange(ctx, "tcp", u, q)
-}
-
-// exchange sends q over a new connection and waits for what answers it.
-// Anything else that arrives is ignored (RFC 5452 section 9.1); that it comes
-// from the upstream is the connected socket's care.
-func (p *pool) exchange(ctx context.Context, network string, u *upstream, q *query) ([]byte, error) {
-	conn, err := p.dial(ctx, network, u.addr.String())
+// exchange has q answered by one upstream over a TCP connection of its own. The
+// reply has q's id and is otherwise as it came. What does not answer q is ignored
+// (RFC 5452 section 9.1).
+func (p *pool) exchange(ctx context.Context, u *upstream, q *query) ([]byte, error) {
+	conn, err := p.dial(ctx, "tcp", u.addr.String())
 	if err != nil {
 		return nil, err
 	}
@@ -45,30 +28,26 @@ func (p *pool) exchange(ctx context.Context, network string, u *upstream, q *que
 
 	msg := slices.Clone(q.raw)
 	rand.Read(msg[:2]) // a fresh id; never fails
-	write, read := writeDatagram, readDatagram
-	if network == "tcp" {
-		write, read = writeMessage, readMessage
-	}
-	if err := write(conn, msg); err != nil {
+	if err := writeMessage(conn, msg); err != nil {
 		return nil, err
 	}
 	for {
-		reply, err := read(conn, q.size)
+		reply, err := readMessage(conn)
 		if err != nil {
-			return nil, fmt.Errorf("waiting for a reply over %s: %w", network, err)
+			return nil, fmt.Errorf("waiting for a reply over tcp: %w", err)
 		}
-		if answers(reply, msg, q.question) {
+		if answers(reply, binary.BigEndian.Uint16(msg), q.question) {
 			binary.BigEndian.PutUint16(reply, q.id())
 			return reply, nil
 		}
 	}
 }
 
-// answers reports whether reply is the response to msg, which has this
+// answers reports whether reply is the response to a message with this id and
 // question. Servers that do not understand a query may leave the question out
 // of the error.
-func answers(reply, msg, question []byte) bool {
-	if len(reply) < headerLen || !bytes.Equal(reply[:2], msg[:2]) ||
+func answers(reply []byte, id uint16, question []byte) bool {
+	if len(reply) < headerLen || binary.BigEndian.Uint16(reply) != id ||
 		reply[2]&flagQR == 0 || reply[2]>>3&0xF != dns.OpcodeQuery {
 		return false
 	}
@@ -112,25 +91,6 @@ func lower(c byte) byte {
 // rcodeOf returns the code in a message's header, without EDNS's upper bits.
 func rcodeOf(msg []byte) Rcode { return Rcode(msg[3] & 0xF) }
 
-func writeDatagram(conn net.Conn, msg []byte) error {
-	_, err := conn.Write(msg)
-	return err
-}
-
-// readDatagram reads one datagram. One that is far larger than the client
-// asked for arrives incomplete; what is left of it is marked truncated.
-func readDatagram(conn net.Conn, size int) ([]byte, error) {
-	buf := make([]byte, max(size, 4096)+1)
-	n, err := conn.Read(buf)
-	if err != nil {
-		return nil, err
-	}
-	if n == len(buf) {
-		return truncate(buf, minUDP), nil
-	}
-	return buf[:n], nil
-}
-
 // writeMessage writes one message with its length before it, as on TCP (RFC
 // 1035 section 4.2.2), in one piece (RFC 7766 section 8).
 func writeMessage(conn net.Conn, msg []byte) error {
@@ -141,7 +101,7 @@ func writeMessage(conn net.Conn, msg []byte) error {
 }
 
 // readMessage reads one message with its length before it, of 64 KiB at most.
-func readMessage(conn net.Conn, _ int) ([]byte, error) {
+func readMessage(conn net.Conn) ([]byte, error) {
 	var length [2]byte
 	if _, err := io.ReadFull(conn, length[:]); err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ const (
 	SourceOwn       Source = "own"       // from the Table
 	SourceCanary    Source = "canary"    // about this process
 	SourceForwarded Source = "forwarded" // from an upstream, or SERVFAIL because none answered
+	SourceCache     Source = "cache"     // from an upstream, some time ago
+	SourceStale     Source = "stale"     // likewise; it has run out, but no upstream answers
 	SourceRefused   Source = "refused"   // malformed, not implemented, wrong class, or too many in flight
 )
 

@@ -3,7 +3,7 @@ package dnsproxy
 import (
 	"context"
 	"crypto/rand"
-	"log/slog"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -57,21 +57,14 @@ func leadsTo(upstream, listen netip.AddrPort, local []netip.Addr) bool {
 const canaryTries = 5
 
 // checkLoop asks an upstream for a name of this instance's alone until it has an
-// answer. If the answer is our own, queries sent there come back to us and
-// multiply, so the upstream is not used any more. Another sidecar passes the
-// name on like any other: one behind us is welcome, one that leads back is not.
+// answer.
 func (p *proxy) checkLoop(ctx context.Context, u *upstream) {
 	for try := range canaryTries {
 		if try > 0 && !sleep(ctx, p.pool.timeout<<(try-1)) {
 			return
 		}
-		if instance, ok := p.pool.askInstance(ctx, u, probeName(p.instance)); ok {
-			if instance == p.instance {
-				u.loops.Store(true)
-				p.log.LogAttrs(ctx, slog.LevelError,
-					"DNS upstream leads back to this process and is not used: set HYCO_DNS_UPSTREAMS to resolvers that do not",
-					slog.String("upstream", u.addr.String()))
-			}
+		if instance, err := p.pool.askInstance(ctx, u, probeName(p.instance)); err == nil {
+			p.judge(ctx, u, instance)
 			return
 		}
 	}
@@ -81,20 +74,19 @@ func (p *proxy) checkLoop(ctx context.Context, u *upstream) {
 func probeName(instance string) string { return instance + ".loop." + Canary + "." }
 
 // askInstance returns the instance id that an upstream gives for name, "" if it
-// has none. ok is false if the upstream could not tell.
-func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (instance string, ok bool) {
+// has none; the error tells that the upstream gave no answer.
+func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (instance string, err error) {
 	m := new(dns.Msg).SetQuestion(name, dns.TypeTXT)
 	raw, err := m.Pack()
 	if err != nil {
-		return "", false
+		return "", err
 	}
-	q := parseQuery(raw)
-	reply, err := p.ask(ctx, u, q, "udp", p.timeout)
-	if err != nil || failed(reply) {
-		return "", false
+	reply, err := p.probe(ctx, u, parseQuery(raw))
+	if err != nil {
+		return "", err
 	}
 	if err := m.Unpack(reply); err != nil {
-		return "", true
+		return "", nil
 	}
 	for _, rr := range m.Answer {
 		txt, isTXT := rr.(*dns.TXT)
@@ -103,11 +95,39 @@ func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (insta
 		}
 		for _, s := range txt.Txt {
 			if id, found := strings.CutPrefix(s, instancePrefix); found {
-				return id, true
+				return id, nil
 			}
 		}
 	}
-	return "", true
+	return "", nil
+}
+
+// errUnwell is the failure of an upstream that is there, and says that it fails.
+var errUnwell = errors.New("it answers SERVFAIL or REFUSED")
+
+// probe has one upstream answer q over UDP.
+func (p *pool) probe(ctx context.Context, u *upstream, q *query) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	l, err := p.lane(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	results := make(chan result, 1)
+	a := &asking{u: u, q: q, results: results}
+	defer l.forget(a)
+	if err := l.ask(a); err != nil {
+		return nil, err
+	}
+	select {
+	case r := <-results:
+		if r.err == nil && failed(r.reply) {
+			r.err = errUnwell
+		}
+		return r.reply, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // newInstance returns an id that no other process has.

@@ -30,10 +30,11 @@ type query struct {
 	qtype  uint16
 	qclass uint16
 
-	edns    bool
-	options bool // EDNS options are present
-	size    int  // what the client takes over UDP, at least minUDP
-	do      bool
+	edns bool
+	size int // what the client takes over UDP, at least minUDP
+	do   bool
+
+	plain bool // nothing is there but the question and an OPT record without options
 
 	fault int // the rcode with which to refuse it, or 0
 
@@ -58,7 +59,7 @@ func (q *query) parse(raw []byte) bool {
 	}
 	q.raw, q.question, q.key = raw, nil, nil
 	q.qtype, q.qclass = 0, 0
-	q.edns, q.options, q.size, q.do = false, false, minUDP, false
+	q.edns, q.size, q.do, q.plain = false, minUDP, false, false
 	switch {
 	case raw[2]>>3&0xF != dns.OpcodeQuery:
 		q.fault = dns.RcodeNotImplemented
@@ -91,12 +92,13 @@ func (q *query) parseBody() (fault int) {
 		return dns.RcodeFormatError
 	}
 	if count == 0 {
+		q.plain = len(q.raw) == end
 		return dns.RcodeSuccess
 	}
 	q.edns = true
 	q.size = max(minUDP, int(binary.BigEndian.Uint16(opt[3:])))
 	q.do = opt[7]&flagDO != 0
-	q.options = len(opt) > optLen
+	q.plain = opt[7]&^flagDO == 0 && opt[8] == 0 && len(opt) == optLen && len(q.raw) == end+optLen
 	if version := opt[6]; version != 0 {
 		return dns.RcodeBadVers
 	}

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 // A Server answers the names of its Table and forwards all others. Its fields
@@ -43,6 +41,10 @@ type Server struct {
 	// names are not concerned.
 	MaxInFlight int
 
+	// CacheSize is how many replies of upstreams are remembered, of 4 KiB at most
+	// and mostly of less than 300 bytes. Zero means 4096; a negative one, none.
+	CacheSize int
+
 	// Version is what the canary shows behind "hyco-sidecar ".
 	Version string
 
@@ -68,7 +70,8 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	p := s.proxy()
-	var wg sync.WaitGroup
+	p.pool.ctx = serving
+	wg := p.flying
 	wg.Go(func() {
 		<-serving.Done()
 		for _, pc := range packets {
@@ -81,14 +84,14 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 	for _, pc := range packets {
 		read := readerOf(pc)
 		for range udpReaders() {
-			wg.Go(func() { stop(p.readPackets(serving, &wg, pc, read)) })
+			wg.Go(func() { stop(p.readPackets(serving, pc, read)) })
 		}
 	}
 	for _, ln := range listeners {
-		wg.Go(func() { stop(p.serveListener(serving, &wg, ln)) })
+		wg.Go(func() { stop(p.serveListener(serving, wg, ln)) })
 	}
 	for _, u := range p.pool.upstreams {
-		wg.Go(func() { p.checkLoop(serving, u) })
+		wg.Go(func() { p.watch(serving, u) })
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
@@ -104,6 +107,9 @@ type proxy struct {
 	instance string
 	inFlight chan struct{} // one element for each forwarded query
 	tcpConns chan struct{} // one element for each accepted connection
+	cache    *cache
+	flights  flights
+	flying   *sync.WaitGroup // of Serve
 	overload episode
 	log      *slog.Logger
 	answered func(Answered)
@@ -111,10 +117,13 @@ type proxy struct {
 
 func (s *Server) proxy() *proxy {
 	log := cmp.Or(s.Logger, slog.New(slog.DiscardHandler))
+	running := new(sync.WaitGroup)
 	p := &proxy{
 		instance: newInstance(),
 		inFlight: make(chan struct{}, max(1, cmp.Or(s.MaxInFlight, 1024))),
 		tcpConns: make(chan struct{}, maxTCPConns),
+		cache:    newCache(cmp.Or(s.CacheSize, 4096)),
+		flying:   running,
 		log:      log,
 		answered: s.Hooks.Answered,
 		pool: pool{
@@ -122,6 +131,7 @@ func (s *Server) proxy() *proxy {
 			dial:    s.dial,
 			log:     log,
 			asked:   s.Hooks.Asked,
+			running: running,
 		},
 	}
 	p.own = newAnswerer(s.Table, cmp.Or(s.TTL, 30*time.Second), s.Version, p.instance)
@@ -129,60 +139,70 @@ func (s *Server) proxy() *proxy {
 		p.pool.dial = new(net.Dialer).DialContext
 	}
 	for _, addr := range s.Upstreams {
-		p.pool.upstreams = append(p.pool.upstreams, &upstream{addr: addr})
+		p.pool.upstreams = append(p.pool.upstreams, newUpstream(addr))
 	}
 	return p
 }
 
-// serveQuery has one message answered: at once if that needs nobody else, and
-// otherwise in a goroutine of wg. It keeps no reference to raw. send writes a
-// reply to the client; it may be called after serveQuery has returned.
-func (p *proxy) serveQuery(ctx context.Context, wg *sync.WaitGroup, network string, raw []byte, send func([]byte)) {
-	start := time.Now()
-	finish := func(reply []byte, report Answered) {
-		if reply == nil {
-			return
+// known appends the reply to q to b, which is empty, if it can be given at once,
+// and says what it is; otherwise it returns nil. Key is q's in the cache, appended
+// to scratch.
+func (p *proxy) known(b []byte, q *query, network string, now time.Time, scratch []byte) (reply []byte, report Answered, key []byte) {
+	if reply, report := p.own.answer(b, q); reply != nil {
+		return reply, report, nil
+	}
+	key = q.appendKey(scratch)
+	r := p.cache.get(key)
+	if r == nil {
+		return nil, Answered{}, key
+	}
+	source := SourceCache
+	if !r.fresh(now) {
+		if !r.usable(now) || !p.pool.silent() {
+			return nil, Answered{}, key
 		}
-		send(reply)
-		if p.answered != nil {
-			report.Network = network
-			report.Took = time.Since(start)
-			p.answered(report)
-		}
+		source = SourceStale
 	}
-	q := parseQuery(raw)
-	if q == nil {
-		return
+	reply = r.append(b, q, now)
+	if network == "udp" {
+		reply = fit(reply, q.size)
 	}
-	if reply, report := p.own.answer(nil, q); reply != nil {
-		finish(reply, report)
-		return
-	}
+	return reply, Answered{Source: source, Type: Type(q.qtype), Rcode: rcodeOf(reply)}, key
+}
+
+// request has q answered by others and its reply sent. Send may be called after
+// request has returned; wg waits for that. Q is kept.
+func (p *proxy) request(ctx context.Context, wg *sync.WaitGroup, network string, q *query, key []byte, began time.Time, send func([]byte)) {
 	select {
 	case p.inFlight <- struct{}{}:
 	default:
 		p.overload.tell(ctx, p.log, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", cap(p.inFlight)))
-		finish(q.overloaded())
+		reply, report := q.overloaded()
+		send(reply)
+		p.tell(network, began, report)
 		return
 	}
-	q = q.clone()
-	wg.Go(func() {
+	wg.Add(1)
+	done := func(reply []byte, source Source) {
+		defer wg.Done()
 		defer func() { <-p.inFlight }()
-		finish(p.forward(ctx, q, network))
-	})
+		if reply != nil {
+			send(reply)
+			p.tell(network, began, Answered{Source: source, Type: Type(q.qtype), Rcode: rcodeOf(reply)})
+		}
+	}
+	if network == "tcp" { // where a client can keep send waiting, but not others
+		p.depart(ctx, key, network, waiter{q, func(reply []byte, source Source) { go done(reply, source) }})
+		return
+	}
+	p.depart(ctx, key, network, waiter{q, done})
 }
 
-// forward returns the reply to a query that is not ours, in a size the client
-// can take; it is nil if ctx has ended.
-func (p *proxy) forward(ctx context.Context, q *query, network string) ([]byte, Answered) {
-	reply, err := p.pool.forward(ctx, q, network)
-	switch {
-	case ctx.Err() != nil:
-		return nil, Answered{}
-	case err != nil:
-		reply = q.serverFailure(dns.ExtendedErrorCodeNoReachableAuthority, err.Error())
-	case network == "udp":
-		reply = fit(reply, q.size)
+// tell reports a reply that has been sent.
+func (p *proxy) tell(network string, began time.Time, report Answered) {
+	if p.answered != nil {
+		report.Network = network
+		report.Took = time.Since(began)
+		p.answered(report)
 	}
-	return reply, Answered{Source: SourceForwarded, Type: Type(q.qtype), Rcode: rcodeOf(reply)}
 }

@@ -78,10 +78,20 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
 	}
 	for {
 		conn.SetReadDeadline(time.Now().Add(tcpIdle))
-		raw, err := readMessage(conn, 0)
+		raw, err := readMessage(conn)
 		if err != nil {
 			return
 		}
-		p.serveQuery(ctx, &wg, "tcp", raw, send)
+		q, began := parseQuery(raw), time.Now()
+		if q == nil {
+			continue
+		}
+		reply, report, key := p.known(nil, q, "tcp", began, nil)
+		if reply == nil {
+			p.request(ctx, &wg, "tcp", q, key, began, send)
+			continue
+		}
+		send(reply)
+		p.tell("tcp", began, report)
 	}
 }

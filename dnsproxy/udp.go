@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -26,9 +25,11 @@ type packetReader func(buf []byte) (n int, reply func([]byte) error, err error)
 func udpReaders() int { return min(runtime.GOMAXPROCS(0), 4) }
 
 // readPackets answers the datagrams of one socket until that is closed or ctx
-// ends; the goroutines are those of wg.
-func (p *proxy) readPackets(ctx context.Context, wg *sync.WaitGroup, pc net.PacketConn, read packetReader) error {
-	buf := make([]byte, 1<<16)
+// ends.
+func (p *proxy) readPackets(ctx context.Context, pc net.PacketConn, read packetReader) error {
+	buf, out := make([]byte, 1<<16), make([]byte, 0, largestRemembered)
+	var q query
+	var scratch [300]byte
 	for {
 		n, reply, err := read(buf)
 		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
@@ -41,11 +42,22 @@ func (p *proxy) readPackets(ctx context.Context, wg *sync.WaitGroup, pc net.Pack
 			sleep(ctx, 10*time.Millisecond)
 			continue
 		}
-		p.serveQuery(ctx, wg, "udp", buf[:n], func(msg []byte) {
+		began := time.Now()
+		if !q.parse(buf[:n]) {
+			continue
+		}
+		send := func(msg []byte) {
 			if err := reply(msg); err != nil && ctx.Err() == nil {
 				p.log.LogAttrs(ctx, slog.LevelDebug, "DNS reply was not sent", slog.Any("error", err))
 			}
-		})
+		}
+		msg, report, key := p.known(out[:0], &q, "udp", began, scratch[:0])
+		if msg == nil {
+			p.request(ctx, p.flying, "udp", q.clone(), key, began, send)
+			continue
+		}
+		send(msg)
+		p.tell("udp", began, report)
 	}
 }
 

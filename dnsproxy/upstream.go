@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -13,20 +14,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-const (
-	// budget bounds the time for one query, all upstreams together. It is
-	// below the 5 s after which glibc, musl and Go's resolver give up, so that
-	// they read a SERVFAIL instead of asking again.
-	budget = 4500 * time.Millisecond
-
-	// silence is how long an upstream that did not answer is asked last.
-	silence = 10 * time.Second
-)
-
-var (
-	errNoUpstreams = errors.New("no usable DNS upstream is set")
-	errNoAnswer    = errors.New("no DNS upstream answered")
-)
+// errSilent is the failure of an upstream that says nothing.
+var errSilent = errors.New("no reply in time")
 
 // A pool is the upstreams with what has been learnt about them.
 type pool struct {
@@ -36,53 +25,34 @@ type pool struct {
 	log       *slog.Logger
 	asked     func(Asked)
 	starved   episode
+
+	ctx     context.Context // of Serve; nil means that it does not end
+	running *sync.WaitGroup // likewise
 }
 
+func (p *pool) life() context.Context {
+	if p.ctx == nil {
+		return context.Background()
+	}
+	return p.ctx
+}
+
+// An upstream is one of the resolvers behind us. It is asked first while it
+// answers. Once it does not, probes find out when it does again (watch).
 type upstream struct {
-	addr        netip.AddrPort
-	loops       atomic.Bool  // leads back to us: never asked
-	silentUntil atomic.Int64 // in Unix nanoseconds; asked last until then
+	addr     netip.AddrPort
+	loops    atomic.Bool   // leads back to us: never asked
+	silent   atomic.Bool   // had its time and said nothing: asked last
+	doubtful atomic.Bool   // is not heard of for a while: asked after others
+	heard    atomic.Int64  // when it last replied, in Unix nanoseconds
+	trouble  chan struct{} // to watch: it is doubtful or silent
+
+	mu   sync.Mutex
+	lane *lane // for the next query; nil or used up means a new one
 }
 
-// forward returns the best answer to q that can be had in time, with q's id.
-// A client on "tcp" gets a reply that was truncated over UDP in full.
-func (p *pool) forward(ctx context.Context, q *query, network string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
-	order := p.order(time.Now())
-	if len(order) == 0 {
-		return nil, errNoUpstreams
-	}
-	if len(order) == 1 {
-		order = append(order, order[0]) // from another port: one lost datagram is not a dead upstream
-	}
-	deadline, _ := ctx.Deadline()
-	var failure []byte
-	for i, u := range order {
-		share := time.Until(deadline) / time.Duration(len(order)-i)
-		reply, err := p.try(ctx, u, q, network, min(p.timeout, share))
-		switch {
-		case ctx.Err() != nil && err != nil:
-			return orNoAnswer(failure)
-		case err != nil:
-			continue
-		case !failed(reply):
-			return reply, nil
-		case failure == nil:
-			failure = reply
-		}
-		if i+1 < len(order) && order[i+1] == u {
-			break // it has answered: the second attempt was for silence
-		}
-	}
-	return orNoAnswer(failure)
-}
-
-func orNoAnswer(failure []byte) ([]byte, error) {
-	if failure == nil {
-		return nil, errNoAnswer
-	}
-	return failure, nil
+func newUpstream(addr netip.AddrPort) *upstream {
+	return &upstream{addr: addr, trouble: make(chan struct{}, 1)}
 }
 
 // failed reports whether another upstream may know better.
@@ -91,12 +61,23 @@ func failed(reply []byte) bool {
 	return rcode == dns.RcodeServerFailure || rcode == dns.RcodeRefused
 }
 
-// order returns the upstreams to ask: those that were silent lately last.
-func (p *pool) order(now time.Time) []*upstream {
+// order returns the upstreams to ask, in the order given but for those that do
+// not answer.
+func (p *pool) order() []*upstream {
 	order := make([]*upstream, 0, len(p.upstreams)+1)
-	for _, silent := range []bool{false, true} {
+	for rank := range 3 {
 		for _, u := range p.upstreams {
-			if !u.loops.Load() && (u.silentUntil.Load() > now.UnixNano()) == silent {
+			if u.loops.Load() {
+				continue
+			}
+			is := 0
+			switch {
+			case u.silent.Load():
+				is = 2
+			case u.doubtful.Load():
+				is = 1
+			}
+			if is == rank {
 				order = append(order, u)
 			}
 		}
@@ -104,29 +85,66 @@ func (p *pool) order(now time.Time) []*upstream {
 	return order
 }
 
-// try asks one upstream and remembers how it went.
-func (p *pool) try(ctx context.Context, u *upstream, q *query, network string, timeout time.Duration) ([]byte, error) {
-	start := time.Now()
-	reply, err := p.ask(ctx, u, q, network, timeout)
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return reply, err // we are stopping, which says nothing about the upstream
-	}
-	report := Asked{Upstream: u.addr, Took: time.Since(start), Err: err}
-	if err == nil {
-		report.Rcode = rcodeOf(reply)
-		if u.silentUntil.Swap(0) != 0 {
-			p.log.LogAttrs(ctx, slog.LevelInfo, "DNS upstream answers again", slog.String("upstream", u.addr.String()))
+// silent reports whether no upstream is known to answer.
+func (p *pool) silent() bool {
+	for _, u := range p.upstreams {
+		if !u.loops.Load() && !u.silent.Load() {
+			return false
 		}
-	} else if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	}
+	return true
+}
+
+// noteReply notes that an upstream has answered.
+func (p *pool) noteReply(ctx context.Context, a *asking, reply []byte) {
+	p.back(ctx, a.u)
+	if p.asked != nil {
+		p.asked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Rcode: rcodeOf(reply)})
+	}
+}
+
+// back notes that an upstream is there.
+func (p *pool) back(ctx context.Context, u *upstream) {
+	u.heard.Store(time.Now().UnixNano())
+	if u.doubtful.Load() {
+		u.doubtful.Store(false)
+	}
+	if u.silent.Load() && u.silent.Swap(false) {
+		p.log.LogAttrs(ctx, slog.LevelInfo, "DNS upstream answers again", slog.String("upstream", u.addr.String()))
+	}
+}
+
+// doubt notes that an asking waits for long and nothing came from its upstream
+// meanwhile.
+func (p *pool) doubt(a *asking) {
+	if a.u.heard.Load() < a.began.UnixNano() && !a.u.doubtful.Swap(true) {
+		a.u.alarm()
+	}
+}
+
+// alarm has watch look.
+func (u *upstream) alarm() {
+	select {
+	case u.trouble <- struct{}{}:
+	default:
+	}
+}
+
+// noteFailure notes that an upstream could not be asked or did not answer.
+func (p *pool) noteFailure(ctx context.Context, a *asking, err error) {
+	if ctx.Err() != nil {
+		return // we are stopping, which says nothing about the upstream
+	}
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		p.starved.tell(ctx, p.log, "DNS queries fail: raise the limit of open files (ulimit -n)", slog.Any("error", err))
-	} else if u.silentUntil.Swap(time.Now().Add(silence).UnixNano()) == 0 {
+	} else if a.u.heard.Load() <= a.began.UnixNano() && !a.u.silent.Swap(true) {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS upstream does not answer",
-			slog.String("upstream", u.addr.String()), slog.Any("error", err))
+			slog.String("upstream", a.u.addr.String()), slog.Any("error", err))
+		a.u.alarm()
 	}
 	if p.asked != nil {
-		p.asked(report)
+		p.asked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Err: err})
 	}
-	return reply, err
 }
 
 // An episode is told about once a minute while it lasts. The zero value is ready.

@@ -51,6 +51,12 @@ func (n *network) dial(_ context.Context, _, address string) (net.Conn, error) {
 	return near, nil
 }
 
+func (n *network) set(address string, answer func([]byte) []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hosts[address] = answer
+}
+
 // log returns who has been asked since the last call.
 func (n *network) log() string {
 	n.mu.Lock()
@@ -67,7 +73,9 @@ func alive(query []byte) []byte {
 	return reply
 }
 
-func testPool(n *network, addrs ...string) *pool {
+// testPool belongs to a bubble of synctest. It waits for its sockets in the end.
+func testPool(t *testing.T, n *network, addrs ...string) *pool {
+	t.Cleanup(func() { time.Sleep(laneTime) })
 	s := &Server{dial: n.dial}
 	for _, a := range addrs {
 		s.Upstreams = append(s.Upstreams, netip.MustParseAddrPort(a))
@@ -99,14 +107,14 @@ func TestTheTimeForOneQueryIsBounded(t *testing.T) {
 		want  time.Duration
 	}{
 		{"one", []string{first}, first + " " + first, 4 * time.Second},
-		{"two", []string{first, second}, first + " " + second, 4 * time.Second},
-		{"three share", []string{first, second, third}, first + " " + second + " " + third, budget},
+		{"two", []string{first, second}, first + " " + second, patience + 2*time.Second},
+		{"three", []string{first, second, third}, first + " " + second + " " + third, 2*patience + 2*time.Second},
 		{"none", nil, "", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := &network{hosts: map[string]func([]byte) []byte{first: dead, second: dead, third: dead}}
-				p := testPool(n, test.dead...)
+				p := testPool(t, n, test.dead...)
 				start := time.Now()
 				_, err := p.forward(t.Context(), testQuery(t), "udp")
 				if err == nil {
@@ -123,26 +131,36 @@ func TestTheTimeForOneQueryIsBounded(t *testing.T) {
 	}
 }
 
-func TestASilentUpstreamIsAskedLastForAWhile(t *testing.T) {
+func TestASilentUpstreamIsAskedLastUntilAProbeIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &network{hosts: map[string]func([]byte) []byte{first: dead, second: alive}}
-		p := testPool(n, first, second)
+		n := &network{hosts: map[string]func([]byte) []byte{first: alive, second: alive}}
+		p := (&Server{dial: n.dial, Upstreams: []netip.AddrPort{netip.MustParseAddrPort(first), netip.MustParseAddrPort(second)}}).proxy()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer p.flying.Wait()
+		defer cancel()
+		p.pool.ctx = ctx
+		p.flying.Go(func() { p.watch(ctx, p.pool.upstreams[0]) })
 		ask := func(wantAsked string, wantTook time.Duration) {
 			t.Helper()
+			time.Sleep(laneTime) // so that the query has a socket of its own
+			synctest.Wait()      // for what the probes do at this time
+			n.log()
 			start := time.Now()
-			if _, err := p.forward(t.Context(), testQuery(t), "udp"); err != nil {
+			if _, err := p.pool.forward(t.Context(), testQuery(t), "udp"); err != nil {
 				t.Error(err)
 			}
-			if got, took := n.log(), time.Since(start); got != wantAsked || took != wantTook {
+			if got, took := n.log(), time.Since(start); !strings.HasPrefix(got, wantAsked) || took != wantTook {
 				t.Errorf("asked %s in %v, want %s in %v", got, took, wantAsked, wantTook)
 			}
 		}
-		ask(first+" "+second, 2*time.Second)
+		ask(first, 0)
+		n.set(first, dead)
+		ask(first+" "+second, patience)
 		ask(second, 0)
-		time.Sleep(silence - time.Nanosecond)
+		time.Sleep(time.Minute)
 		ask(second, 0)
-		n.hosts[first] = alive
-		time.Sleep(time.Nanosecond)
+		n.set(first, alive)
+		time.Sleep(2*time.Second + probeEvery) // for a probe on its way, and the next
 		ask(first, 0)
 	})
 }
@@ -158,7 +176,7 @@ func TestALostDatagramIsSentAgain(t *testing.T) {
 			return alive(query)
 		}}}
 		start := time.Now()
-		if _, err := testPool(n, first).forward(t.Context(), testQuery(t), "udp"); err != nil {
+		if _, err := testPool(t, n, first).forward(t.Context(), testQuery(t), "udp"); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(start); took != 2*time.Second {
@@ -171,7 +189,7 @@ func TestStraysDoNotProlongTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{hosts: map[string]func([]byte) []byte{first: func(query []byte) []byte { return query }}}
 		start := time.Now()
-		if _, err := testPool(n, first).forward(t.Context(), testQuery(t), "udp"); err == nil {
+		if _, err := testPool(t, n, first).forward(t.Context(), testQuery(t), "udp"); err == nil {
 			t.Error("a query was taken for a reply")
 		}
 		if took := time.Since(start); took != 4*time.Second {
@@ -183,7 +201,7 @@ func TestStraysDoNotProlongTheWait(t *testing.T) {
 func TestStoppingIsNotHeldAgainstTheUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{hosts: map[string]func([]byte) []byte{first: dead}}
-		p := testPool(n, first)
+		p := testPool(t, n, first)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		start := time.Now()
@@ -193,7 +211,7 @@ func TestStoppingIsNotHeldAgainstTheUpstream(t *testing.T) {
 		if took := time.Since(start); took != time.Second {
 			t.Errorf("took %v", took)
 		}
-		if p.upstreams[0].silentUntil.Load() != 0 {
+		if p.upstreams[0].silent.Load() {
 			t.Error("the upstream counts as silent")
 		}
 	})
@@ -214,6 +232,7 @@ func TestTheCanaryIsAskedUntilTheUpstreamAnswers(t *testing.T) {
 				n := &network{hosts: map[string]func([]byte) []byte{first: test.before}}
 				s := &Server{dial: n.dial, Upstreams: []netip.AddrPort{netip.MustParseAddrPort(first)}}
 				p := s.proxy()
+				t.Cleanup(func() { time.Sleep(laneTime) })
 				time.AfterFunc(7*time.Second, func() {
 					n.mu.Lock()
 					defer n.mu.Unlock()

@@ -1,0 +1,131 @@
+package dnsproxy
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+)
+
+// A cache holds so many replies of upstreams. Which of them goes when a new one
+// comes is found as by SIEVE (Zhang et al., NSDI 2024): a hand passes from old to
+// new and takes the first that was not asked for since it last came by. So names
+// that are asked once, however many, do not drive out those asked often. The nil
+// cache holds nothing.
+type cache struct {
+	limit int
+
+	mu             sync.Mutex
+	entries        map[string]*entry
+	newest, oldest *entry
+	hand           *entry // where to go on; nil means at the oldest
+}
+
+type entry struct {
+	key          string
+	newer, older *entry
+	asked        atomic.Bool // since the hand came by
+	reply        atomic.Pointer[remembered]
+}
+
+// newCache returns a cache of so many replies; nil for none.
+func newCache(limit int) *cache {
+	if limit <= 0 {
+		return nil
+	}
+	return &cache{limit: limit, entries: make(map[string]*entry)}
+}
+
+// get returns what is kept under the key, nil if there is nothing.
+func (c *cache) get(key []byte) *remembered {
+	if c == nil || key == nil {
+		return nil
+	}
+	c.mu.Lock()
+	e := c.entries[string(key)]
+	c.mu.Unlock()
+	if e == nil {
+		return nil
+	}
+	if !e.asked.Load() {
+		e.asked.Store(true)
+	}
+	return e.reply.Load()
+}
+
+// put keeps a reply under the key, in place of an earlier one.
+func (c *cache) put(key []byte, r *remembered) {
+	if c == nil || key == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[string(key)]; e != nil {
+		e.reply.Store(r)
+		return
+	}
+	if len(c.entries) >= c.limit {
+		c.evict()
+	}
+	e := &entry{key: string(key), older: c.newest}
+	e.reply.Store(r)
+	if c.newest != nil {
+		c.newest.newer = e
+	} else {
+		c.oldest = e
+	}
+	c.newest = e
+	c.entries[e.key] = e
+}
+
+// evict drops one entry of at least one.
+func (c *cache) evict() {
+	e := c.hand
+	for {
+		if e == nil {
+			e = c.oldest
+		}
+		if !e.asked.Swap(false) {
+			break
+		}
+		e = e.newer
+	}
+	c.hand = e.newer
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		c.newest = e.older
+	}
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		c.oldest = e.newer
+	}
+	delete(c.entries, e.key)
+}
+
+// appendKey appends to b, which is empty, what must be the same in two queries
+// for one reply to answer both: the name, the type, the flags that a resolver
+// heeds and whether there is an OPT record. It returns nil if q holds anything
+// else that could matter, such as EDNS options, or asks what is not remembered.
+func (q *query) appendKey(b []byte) []byte {
+	const heeded2, heeded3 = flagRD, flagAD | flagCD
+	switch q.qtype {
+	case dns.TypeANY, dns.TypeAXFR, dns.TypeIXFR, dns.TypeMAILA, dns.TypeMAILB, dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY:
+		return nil
+	}
+	if q.qclass != dns.ClassINET || !q.plain || q.raw[2]&^heeded2 != 0 || q.raw[3]&^heeded3 != 0 {
+		return nil
+	}
+	flags := q.raw[2]&heeded2 | q.raw[3]&heeded3
+	if q.edns {
+		flags |= 1 << 1
+	}
+	if q.do {
+		flags |= 1 << 2
+	}
+	b = append(b, flags)
+	b = binary.BigEndian.AppendUint16(b, q.qtype)
+	return append(b, q.key...)
+}

@@ -1,0 +1,104 @@
+package dnsproxy
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// flights are the queries on their way to upstreams. Clients that ask the same at
+// the same time share one.
+type flights struct {
+	mu  sync.Mutex
+	all map[string]*flight
+}
+
+type flight struct{ waiters []waiter }
+
+// A waiter is a client whose query is in flight.
+type waiter struct {
+	q *query
+	// done takes the reply to q, from any goroutine; nil means that there will be
+	// none, for the Server ends. It may keep the reply.
+	done func(reply []byte, source Source)
+}
+
+// join has w wait for a flight under the key, and reports whether it is there
+// already; otherwise the caller makes it, and calls land.
+func (f *flights) join(key []byte, w waiter) (shared bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if shared := f.all[string(key)]; shared != nil {
+		shared.waiters = append(shared.waiters, w)
+		return true
+	}
+	if f.all == nil {
+		f.all = make(map[string]*flight)
+	}
+	f.all[string(key)] = &flight{waiters: []waiter{w}}
+	return false
+}
+
+// land returns those who wait for a flight. Who comes later needs another.
+func (f *flights) land(key []byte) []waiter {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	landed := f.all[string(key)]
+	delete(f.all, string(key))
+	return landed.waiters
+}
+
+// depart has an upstream answer a query that is not ours, from a goroutine of the
+// Server's or from one that asks the same already. Key is the query's in the
+// cache, nil if it has none.
+func (p *proxy) depart(ctx context.Context, key []byte, network string, w waiter) {
+	if key == nil {
+		p.flying.Go(func() { p.fly(ctx, nil, network, w.q, func() []waiter { return []waiter{w} }) })
+		return
+	}
+	// A reply over UDP may have been cut to the size that its client takes.
+	shared := append(append([]byte(nil), key...), network...)
+	if network == "udp" {
+		shared = binary.BigEndian.AppendUint16(shared, uint16(w.q.size))
+	}
+	if p.flights.join(shared, w) {
+		return
+	}
+	key = shared[:len(key)]
+	p.flying.Go(func() { p.fly(ctx, key, network, w.q, func() []waiter { return p.flights.land(shared) }) })
+}
+
+// fly has q answered and hands the reply to those who wait when it is there.
+func (p *proxy) fly(ctx context.Context, key []byte, network string, q *query, landed func() []waiter) {
+	reply, err := p.pool.forward(ctx, q, network)
+	source, now := SourceForwarded, time.Now()
+	switch {
+	case ctx.Err() != nil:
+		reply = nil
+	case err != nil || rcodeOf(reply) == dns.RcodeServerFailure:
+		if r := p.cache.get(key); r != nil && r.usable(now) {
+			reply, source = r.append(nil, q, now), SourceStale
+		} else if err != nil {
+			reply = q.serverFailure(dns.ExtendedErrorCodeNoReachableAuthority, err.Error())
+		}
+	case key != nil:
+		if r, ok := remember(q, reply, now); ok {
+			p.cache.put(key, r)
+		}
+	}
+	for _, w := range landed() {
+		mine := reply
+		if w.q != q && reply != nil {
+			mine = slices.Clone(reply)
+			w.q.claim(mine)
+		}
+		if network == "udp" && reply != nil {
+			mine = fit(mine, w.q.size)
+		}
+		w.done(mine, source)
+	}
+}
