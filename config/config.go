@@ -14,6 +14,7 @@ type Config struct {
 	DNSListen    []netip.AddrPort
 	DNSUpstreams []netip.AddrPort // nil: the nameservers of /etc/resolv.conf
 	DNSTTL       time.Duration
+	DNSCacheSize int // replies; 0: none
 
 	ConnectTimeout time.Duration
 	KeepAlive      time.Duration

@@ -84,7 +84,7 @@ func TestDefaultsAndOverrides(t *testing.T) {
 	got := load(t, minimal...)
 	got.Connections = nil
 	want := config.Config{
-		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}, DNSTTL: 30 * time.Second,
+		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}, DNSTTL: 30 * time.Second, DNSCacheSize: 4096,
 		ConnectTimeout: 30 * time.Second, KeepAlive: 30 * time.Second, Linger: 2 * time.Minute, DrainTimeout: 25 * time.Second,
 		MaxConnections: 4096, WarmConnections: 1, LogFormat: "auto",
 	}
@@ -93,7 +93,7 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		t.Errorf("defaults (-want +got)\n%s", diff)
 	}
 	got = load(t, append(minimal, "HYCO_DNS_LISTEN=127.0.0.2:5353", "HYCO_DNS_UPSTREAMS=10.0.0.10, 10.0.0.11:5300 fd00::1 [fd00::2]:53",
-		"HYCO_DNS_TTL=1m", "HYCO_CONNECT_TIMEOUT=10s", "HYCO_KEEPALIVE=20s", "HYCO_LINGER=1h", "HYCO_IDLE_TIMEOUT=8h", "HYCO_DRAIN_TIMEOUT=5s",
+		"HYCO_DNS_TTL=1m", "HYCO_DNS_CACHE_SIZE=100", "HYCO_CONNECT_TIMEOUT=10s", "HYCO_KEEPALIVE=20s", "HYCO_LINGER=1h", "HYCO_IDLE_TIMEOUT=8h", "HYCO_DRAIN_TIMEOUT=5s",
 		"HYCO_MAX_CONNECTIONS=7", "HYCO_WARM_CONNECTIONS=0", "HYCO_LOG_LEVEL=Debug", "HYCO_LOG_FORMAT=JSON", "HYCO_LOOPBACK_RANGE=127.9.9.0/28")...)
 	if a := got.Connections[0].Address; !netip.MustParsePrefix("127.9.9.0/28").Contains(a) {
 		t.Errorf("address %s is not from the range", a)
@@ -104,7 +104,7 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		upstreams = append(upstreams, netip.MustParseAddrPort(u))
 	}
 	want = config.Config{
-		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:5353")}, DNSUpstreams: upstreams, DNSTTL: time.Minute,
+		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:5353")}, DNSUpstreams: upstreams, DNSTTL: time.Minute, DNSCacheSize: 100,
 		ConnectTimeout: 10 * time.Second, KeepAlive: 20 * time.Second, Linger: time.Hour, IdleTimeout: 8 * time.Hour, DrainTimeout: 5 * time.Second,
 		MaxConnections: 7, LogLevel: slog.LevelDebug, LogFormat: "json",
 	}

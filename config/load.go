@@ -27,6 +27,7 @@ func Load(environ []string) (Config, error) {
 	c := Config{
 		DNSListen:       l.addrPorts("HYCO_DNS_LISTEN", l.set.DNSListen),
 		DNSTTL:          l.duration("HYCO_DNS_TTL", l.set.DNSTTL, time.Second, 24*time.Hour),
+		DNSCacheSize:    l.count("HYCO_DNS_CACHE_SIZE", l.set.DNSCacheSize, 0, 1<<20),
 		ConnectTimeout:  l.duration("HYCO_CONNECT_TIMEOUT", l.set.ConnectTimeout, time.Second, time.Hour),
 		KeepAlive:       l.duration("HYCO_KEEPALIVE", l.set.KeepAlive, time.Second, time.Hour),
 		Linger:          l.duration("HYCO_LINGER", l.set.Linger, time.Second, 24*time.Hour),

@@ -18,6 +18,7 @@ type settings struct {
 	DNSListen       string `env:"HYCO_DNS_LISTEN" envDefault:"127.0.0.1:53" meaning:"address of the resolver, UDP and TCP"`
 	DNSUpstreams    string `env:"HYCO_DNS_UPSTREAMS" shown:"nameservers of /etc/resolv.conf, itself left out" meaning:"comma-separated resolvers, ip or ip:port, for all other names"`
 	DNSTTL          string `env:"HYCO_DNS_TTL" envDefault:"30s" meaning:"how long apps may remember a stand-in address"`
+	DNSCacheSize    string `env:"HYCO_DNS_CACHE_SIZE" envDefault:"4096" meaning:"replies of the resolvers for other names that are remembered; 0 = none"`
 	ConnectTimeout  string `env:"HYCO_CONNECT_TIMEOUT" envDefault:"30s" meaning:"how long one app connection may take to reach a listener, attempts of 10s included"`
 	KeepAlive       string `env:"HYCO_KEEPALIVE" envDefault:"30s" meaning:"silence after which a tunnel is pinged"`
 	Linger          string `env:"HYCO_LINGER" envDefault:"120s" meaning:"once one side has ended: how long the other may stay without sending"`

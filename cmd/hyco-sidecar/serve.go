@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,6 +149,7 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 		Table:     table,
 		Upstreams: upstreams,
 		TTL:       cfg.DNSTTL,
+		CacheSize: cmp.Or(cfg.DNSCacheSize, -1),
 		Version:   version(),
 		Logger:    log,
 	}
