@@ -82,10 +82,7 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 		}
 	})
 	for _, pc := range packets {
-		read := readerOf(pc)
-		for range udpReaders() {
-			wg.Go(func() { stop(p.readPackets(serving, pc, read)) })
-		}
+		p.serveSocket(serving, pc, stop)
 	}
 	for _, ln := range listeners {
 		wg.Go(func() { stop(p.serveListener(serving, wg, ln)) })

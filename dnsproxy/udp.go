@@ -24,6 +24,21 @@ type packetReader func(buf []byte) (n int, reply func([]byte) error, err error)
 // own answer, another one reads.
 func udpReaders() int { return min(runtime.GOMAXPROCS(0), 4) }
 
+// serveSocket starts what answers the datagrams of one socket. A refusal of the
+// larger buffer only means that more of a burst is lost.
+func (p *proxy) serveSocket(ctx context.Context, pc net.PacketConn, failed func(error)) {
+	if b, ok := pc.(interface{ SetReadBuffer(int) error }); ok {
+		b.SetReadBuffer(receiveBuffer)
+	}
+	serve := func() error { return p.readPackets(ctx, pc, readerOf(pc)) }
+	if conn, ok := pc.(*net.UDPConn); ok && !isWildcard(conn) {
+		serve = func() error { return p.readBatches(ctx, conn) }
+	}
+	for range udpReaders() {
+		p.flying.Go(func() { failed(serve()) })
+	}
+}
+
 // readPackets answers the datagrams of one socket until that is closed or ctx
 // ends.
 func (p *proxy) readPackets(ctx context.Context, pc net.PacketConn, read packetReader) error {
@@ -36,21 +51,14 @@ func (p *proxy) readPackets(ctx context.Context, pc net.PacketConn, read packetR
 			return fmt.Errorf("dnsproxy: reading from %v: %w", pc.LocalAddr(), err)
 		}
 		if err != nil {
-			// What is left passes: the kernel is short of memory, or reports
-			// what became of an earlier reply.
-			p.log.LogAttrs(ctx, slog.LevelDebug, "DNS socket failed to read", slog.Any("error", err))
-			sleep(ctx, 10*time.Millisecond)
+			p.pauseAfter(ctx, err)
 			continue
 		}
 		began := time.Now()
 		if !q.parse(buf[:n]) {
 			continue
 		}
-		send := func(msg []byte) {
-			if err := reply(msg); err != nil && ctx.Err() == nil {
-				p.log.LogAttrs(ctx, slog.LevelDebug, "DNS reply was not sent", slog.Any("error", err))
-			}
-		}
+		send := func(msg []byte) { p.noteSent(ctx, reply(msg)) }
 		msg, report, key := p.known(out[:0], &q, "udp", began, scratch[:0])
 		if msg == nil {
 			p.request(ctx, p.flying, "udp", q.clone(), key, began, send)
@@ -61,23 +69,30 @@ func (p *proxy) readPackets(ctx context.Context, pc net.PacketConn, read packetR
 	}
 }
 
-// readerOf returns the reader for a socket, after asking for a large buffer; a
-// refusal only means that more of a burst is lost. On a socket that is bound to
-// a wildcard address the kernel would choose the source of a reply by the route
-// back, and a client that asked another of our addresses would not take it.
-func readerOf(pc net.PacketConn) packetReader {
-	if b, ok := pc.(interface{ SetReadBuffer(int) error }); ok {
-		b.SetReadBuffer(receiveBuffer)
+// pauseAfter waits until an error of a socket may have passed: the kernel is short
+// of memory, or reports what became of an earlier reply.
+func (p *proxy) pauseAfter(ctx context.Context, err error) {
+	p.log.LogAttrs(ctx, slog.LevelDebug, "DNS socket failed to read", slog.Any("error", err))
+	sleep(ctx, 10*time.Millisecond)
+}
+
+func (p *proxy) noteSent(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		p.log.LogAttrs(ctx, slog.LevelDebug, "DNS reply was not sent", slog.Any("error", err))
 	}
-	if conn, ok := pc.(*net.UDPConn); ok {
-		if addr, ok := conn.LocalAddr().(*net.UDPAddr); ok && addr.IP.IsUnspecified() && reportDestination(conn) {
-			return func(buf []byte) (int, func([]byte) error, error) {
-				n, session, err := dns.ReadFromSessionUDP(conn, buf)
-				return n, func(msg []byte) error {
-					_, err := dns.WriteToSessionUDP(conn, msg, session)
-					return err
-				}, err
-			}
+}
+
+// readerOf returns the reader for a socket. On one that is bound to a wildcard
+// address the kernel would choose the source of a reply by the route back, and a
+// client that asked another of our addresses would not take it.
+func readerOf(pc net.PacketConn) packetReader {
+	if conn, ok := pc.(*net.UDPConn); ok && isWildcard(conn) && reportDestination(conn) {
+		return func(buf []byte) (int, func([]byte) error, error) {
+			n, session, err := dns.ReadFromSessionUDP(conn, buf)
+			return n, func(msg []byte) error {
+				_, err := dns.WriteToSessionUDP(conn, msg, session)
+				return err
+			}, err
 		}
 	}
 	return func(buf []byte) (int, func([]byte) error, error) {
@@ -87,4 +102,9 @@ func readerOf(pc net.PacketConn) packetReader {
 			return err
 		}, err
 	}
+}
+
+func isWildcard(conn *net.UDPConn) bool {
+	addr, ok := conn.LocalAddr().(*net.UDPAddr)
+	return ok && addr.IP.IsUnspecified()
 }
