@@ -34,8 +34,7 @@ func batcherOf(conn *net.UDPConn) batcher {
 	return ipv4.NewPacketConn(conn)
 }
 
-// readBatches does for a socket with an address of its own what readPackets does
-// for any.
+// readBatches answers the datagrams of a socket that has an address of its own.
 func (p *proxy) readBatches(ctx context.Context, conn *net.UDPConn) error {
 	b := batcherOf(conn)
 	in, out := make([]ipv4.Message, batchSize), make([]ipv4.Message, batchSize)

@@ -82,7 +82,7 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 		}
 	})
 	for _, pc := range packets {
-		p.serveSocket(serving, pc, stop)
+		wg.Go(func() { stop(p.serveSocket(serving, pc)) })
 	}
 	for _, ln := range listeners {
 		wg.Go(func() { stop(p.serveListener(serving, wg, ln)) })

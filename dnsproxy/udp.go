@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime"
 	"time"
 
 	"github.com/miekg/dns"
@@ -20,27 +19,21 @@ const receiveBuffer = 1 << 20
 // A packetReader reads one datagram and returns how to answer it.
 type packetReader func(buf []byte) (n int, reply func([]byte) error, err error)
 
-// udpReaders returns how many goroutines share a socket: while one makes an
-// own answer, another one reads.
-func udpReaders() int { return min(runtime.GOMAXPROCS(0), 4) }
-
-// serveSocket starts what answers the datagrams of one socket. A refusal of the
-// larger buffer only means that more of a burst is lost.
-func (p *proxy) serveSocket(ctx context.Context, pc net.PacketConn, failed func(error)) {
+// serveSocket answers the datagrams of one socket until that is closed or ctx
+// ends. One goroutine reads: Go lets one read at a time anyway, and with two that
+// take turns an own answer cost a third more CPU. A refusal of the larger buffer
+// only means that more of a burst is lost.
+func (p *proxy) serveSocket(ctx context.Context, pc net.PacketConn) error {
 	if b, ok := pc.(interface{ SetReadBuffer(int) error }); ok {
 		b.SetReadBuffer(receiveBuffer)
 	}
-	serve := func() error { return p.readPackets(ctx, pc, readerOf(pc)) }
 	if conn, ok := pc.(*net.UDPConn); ok && !isWildcard(conn) {
-		serve = func() error { return p.readBatches(ctx, conn) }
+		return p.readBatches(ctx, conn)
 	}
-	for range udpReaders() {
-		p.flying.Go(func() { failed(serve()) })
-	}
+	return p.readPackets(ctx, pc, readerOf(pc))
 }
 
-// readPackets answers the datagrams of one socket until that is closed or ctx
-// ends.
+// readPackets answers the datagrams of any socket, one by one.
 func (p *proxy) readPackets(ctx context.Context, pc net.PacketConn, read packetReader) error {
 	buf, out := make([]byte, 1<<16), make([]byte, 0, largestRemembered)
 	var q query
