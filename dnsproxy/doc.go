@@ -46,6 +46,13 @@
 // out of reach does not prove that a name does not exist. The whole takes
 // 4.5 s at most, for common stub resolvers give up after 5 s.
 //
+// # Who asks, and what for
+//
+// [Usage] tells whether any app uses us, which is the first thing to know when
+// one does not get through; if nobody has asked after five minutes, the log says
+// so. A [Sibling] is a name next to an own one that upstreams deny: brokers and
+// replicas that are not configured show up so.
+//
 // # Invariants
 //
 //   - A response is never answered (RFC 1035 section 4.1.1, QR), so two

@@ -75,6 +75,9 @@ func (p *proxy) depart(ctx context.Context, key []byte, network string, w waiter
 // fly has q answered and hands the reply to those who wait when it is there.
 func (p *proxy) fly(ctx context.Context, key []byte, network string, q *query, landed func() []waiter) {
 	reply, err := p.pool.forward(ctx, q, network)
+	if err == nil {
+		p.siblings.replied(ctx, q, reply)
+	}
 	source, now := SourceForwarded, time.Now()
 	switch {
 	case ctx.Err() != nil:

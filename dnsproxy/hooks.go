@@ -17,6 +17,15 @@ type Hooks struct {
 
 	// Asked is called when an upstream has answered or has been given up.
 	Asked func(Asked)
+
+	// Usage is called when an app asks for the first time and, before that, when
+	// none has for five minutes, which Queries tells apart. See [Server.Usage]
+	// for what happens in between.
+	Usage func(Usage)
+
+	// Sibling is called once for each name that an app asks for in vain next to an
+	// own one, for 64 names at most.
+	Sibling func(Sibling)
 }
 
 // A Source says where an answer came from.

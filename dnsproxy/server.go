@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,17 +46,24 @@ type Server struct {
 	// and mostly of less than 300 bytes. Zero means 4096; a negative one, none.
 	CacheSize int
 
+	// Self are the names that this process itself asks for through the system's
+	// resolver, which may be this Server. An app never asks for them: they do not
+	// count as [Usage].
+	Self []string
+
 	// Version is what the canary shows behind "hyco-sidecar ".
 	Version string
 
-	// Logger gets a line when an upstream stops or starts answering, and one
-	// when it leads back here. Nil discards them.
+	// Logger gets a line when an upstream stops or starts answering, one when it
+	// leads back here, one when nobody asks, and one for each [Sibling]. Nil
+	// discards them.
 	Logger *slog.Logger
 
 	// Hooks are called as queries are answered.
 	Hooks Hooks
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil means net.Dialer's
+	dial  func(ctx context.Context, network, address string) (net.Conn, error) // nil means net.Dialer's
+	usage atomic.Pointer[usage]                                                // of the last call of Serve
 }
 
 // Serve answers the queries that arrive on the given sockets: datagrams on
@@ -90,6 +98,7 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 	for _, u := range p.pool.upstreams {
 		wg.Go(func() { p.watch(serving, u) })
 	}
+	wg.Go(func() { p.usage.watch(serving, p.log, s.Hooks.Usage, listenAddresses(packets, listeners)) })
 	wg.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -108,6 +117,8 @@ type proxy struct {
 	flights  flights
 	flying   *sync.WaitGroup // of Serve
 	overload episode
+	usage    *usage
+	siblings *siblings
 	log      *slog.Logger
 	answered func(Answered)
 }
@@ -123,6 +134,8 @@ func (s *Server) proxy() *proxy {
 		flying:   running,
 		log:      log,
 		answered: s.Hooks.Answered,
+		usage:    newUsage(s.Self),
+		siblings: newSiblings(s.Table, log, s.Hooks.Sibling),
 		pool: pool{
 			timeout: cmp.Or(s.Timeout, 2*time.Second),
 			dial:    s.dial,
@@ -132,6 +145,7 @@ func (s *Server) proxy() *proxy {
 		},
 	}
 	p.own = newAnswerer(s.Table, cmp.Or(s.TTL, 30*time.Second), s.Version, p.instance)
+	s.usage.Store(p.usage)
 	if p.pool.dial == nil {
 		p.pool.dial = new(net.Dialer).DialContext
 	}
@@ -145,6 +159,7 @@ func (s *Server) proxy() *proxy {
 // and says what it is; otherwise it returns nil. Key is q's in the cache, appended
 // to scratch.
 func (p *proxy) known(b []byte, q *query, network string, now time.Time, scratch []byte) (reply []byte, report Answered, key []byte) {
+	p.usage.asked(q, now)
 	if reply, report := p.own.answer(b, q); reply != nil {
 		return reply, report, nil
 	}

@@ -62,3 +62,16 @@ func names(connections []config.Connection) iter.Seq2[string, netip.Addr] {
 		}
 	}
 }
+
+// relays returns the relays' host names, which this process looks up.
+func relays(connections []config.Connection) []string {
+	var hosts []string
+	for _, c := range connections {
+		host, _, err := net.SplitHostPort(c.Namespace)
+		if err != nil { // no port
+			host = c.Namespace
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts
+}

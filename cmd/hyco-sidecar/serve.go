@@ -150,6 +150,7 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 		Upstreams: upstreams,
 		TTL:       cfg.DNSTTL,
 		CacheSize: cmp.Or(cfg.DNSCacheSize, -1),
+		Self:      relays(cfg.Connections),
 		Version:   version(),
 		Logger:    log,
 	}

@@ -38,7 +38,7 @@ func TestUnchangedApps(t *testing.T) {
 	t.Run("CurlNeedsNoChange", func(t *testing.T) { curlNeedsNoChange(t, w, sidecar) })
 	t.Run("HostsSharePortsAndPortsShareHosts", func(t *testing.T) { hostsSharePorts(t, w) })
 	t.Run("CurlMovesDataBothWays", func(t *testing.T) { curlMovesData(t, w, "orders.corp.example:8080", 20<<20) })
-	t.Run("Names", func(t *testing.T) { namesResolve(t, w, settings) })
+	t.Run("Names", func(t *testing.T) { namesResolve(t, w, sidecar, settings) })
 	t.Run("PostgreSQL", func(t *testing.T) { postgresWorks(t, w) })
 	t.Run("SecureCopy", func(t *testing.T) { secureCopyWorks(t, w) })
 	t.Run("NodeListens", func(t *testing.T) { nodeListens(t, w, relay) })

@@ -8,7 +8,7 @@ import (
 
 // namesResolve asks the sidecar as resolvers do: dig for the message, getent
 // for what the C library makes of it.
-func namesResolve(t *testing.T, w *world, settings []string) {
+func namesResolve(t *testing.T, w *world, sidecar *sidecar, settings []string) {
 	needs(t, "dig", "getent", "curl")
 	dig := func(args ...string) string {
 		return w.mustRun(t, w.app, command{}, append([]string{"dig", "+tries=1", "+time=5"}, args...)...)
@@ -46,6 +46,10 @@ func namesResolve(t *testing.T, w *world, settings []string) {
 	if got := dig("nobody.corp.example"); !strings.Contains(got, "status: NXDOMAIN") {
 		t.Errorf("dig nobody.corp.example: want NXDOMAIN, got\n%s", got)
 	}
+	// It is next to ours, so it may be one that was forgotten.
+	sidecar.await(t, &sidecar.stderr, patience, "a hint about nobody.corp.example", func(log string) bool {
+		return strings.Contains(log, `"name":"nobody.corp.example","configured":"node.corp.example"`)
+	})
 
 	r := w.run(t, w.app, command{}, "curl", "-6", "-sS", "http://orders.corp.example:8080/")
 	if r.code == 0 || r.took > 2*time.Second {
