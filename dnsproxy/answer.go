@@ -77,13 +77,6 @@ func (q *query) refuse(b []byte, rcode int) ([]byte, Answered) {
 	return q.appendRefusal(b, rcode), Answered{Source: SourceRefused, Type: Type(q.qtype), Rcode: Rcode(rcode)}
 }
 
-// overloaded returns what answer returns for a query that nobody is free to
-// forward.
-func (q *query) overloaded() ([]byte, Answered) {
-	reply := q.serverFailure(dns.ExtendedErrorCodeOther, "too many queries in flight")
-	return reply, Answered{Source: SourceRefused, Type: Type(q.qtype), Rcode: dns.RcodeServerFailure}
-}
-
 const instancePrefix = "instance="
 
 // seconds returns d as a TTL: whole seconds, rounded down.

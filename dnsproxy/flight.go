@@ -28,19 +28,23 @@ type waiter struct {
 }
 
 // join has w wait for a flight under the key, and reports whether it is there
-// already; otherwise the caller makes it, and calls land.
-func (f *flights) join(key []byte, w waiter) (shared bool) {
+// already. Otherwise, if there may be one more, the caller makes it and calls
+// land.
+func (f *flights) join(key []byte, w waiter, oneMore func() bool) (shared, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if shared := f.all[string(key)]; shared != nil {
-		shared.waiters = append(shared.waiters, w)
-		return true
+	if there := f.all[string(key)]; there != nil {
+		there.waiters = append(there.waiters, w)
+		return true, true
+	}
+	if !oneMore() {
+		return false, false
 	}
 	if f.all == nil {
 		f.all = make(map[string]*flight)
 	}
 	f.all[string(key)] = &flight{waiters: []waiter{w}}
-	return false
+	return false, true
 }
 
 // land returns those who wait for a flight. Who comes later needs another.
@@ -53,28 +57,44 @@ func (f *flights) land(key []byte) []waiter {
 }
 
 // depart has an upstream answer a query that is not ours, from a goroutine of the
-// Server's or from one that asks the same already. Key is the query's in the
-// cache, nil if it has none.
-func (p *proxy) depart(ctx context.Context, key []byte, network string, w waiter) {
+// Server's or from one that asks the same already. It reports false if there are
+// too many of these. Key is the query's in the cache, nil if it has none.
+func (p *proxy) depart(ctx context.Context, key []byte, network string, w waiter) bool {
 	if key == nil {
+		if !p.oneMore() {
+			return false
+		}
 		p.flying.Go(func() { p.fly(ctx, nil, network, w.q, func() []waiter { return []waiter{w} }) })
-		return
+		return true
 	}
 	// A reply over UDP may have been cut to the size that its client takes.
-	shared := append(append([]byte(nil), key...), network...)
+	flight := append(append([]byte(nil), key...), network...)
 	if network == "udp" {
-		shared = binary.BigEndian.AppendUint16(shared, uint16(w.q.size))
+		flight = binary.BigEndian.AppendUint16(flight, uint16(w.q.size))
 	}
-	if p.flights.join(shared, w) {
-		return
+	shared, ok := p.flights.join(flight, w, p.oneMore)
+	if ok && !shared {
+		key = flight[:len(key)]
+		p.flying.Go(func() { p.fly(ctx, key, network, w.q, func() []waiter { return p.flights.land(flight) }) })
 	}
-	key = shared[:len(key)]
-	p.flying.Go(func() { p.fly(ctx, key, network, w.q, func() []waiter { return p.flights.land(shared) }) })
+	return ok
+}
+
+// oneMore reports whether one more query may be in flight. It is until fly takes
+// it back.
+func (p *proxy) oneMore() bool {
+	select {
+	case p.inFlight <- struct{}{}:
+		return true
+	default:
+		return false
+	}
 }
 
 // fly has q answered and hands the reply to those who wait when it is there.
 func (p *proxy) fly(ctx context.Context, key []byte, network string, q *query, landed func() []waiter) {
 	reply, err := p.pool.forward(ctx, q, network)
+	<-p.inFlight
 	if err == nil {
 		p.siblings.replied(ctx, q, reply)
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // A Server answers the names of its Table and forwards all others. Its fields
@@ -34,12 +36,11 @@ type Server struct {
 	// they share it equally.
 	Timeout time.Duration
 
-	// MaxInFlight is the number of forwarded queries that may wait for
-	// upstreams at once. Each holds a socket and about 10 KiB, more if its
-	// client announces to take more than 4 KiB over UDP. Zero means 1024. A
-	// query above it gets SERVFAIL at once: it may be asked again, and waiting
-	// in line would only bring the answer after the client has given up. Own
-	// names are not concerned.
+	// MaxInFlight is the number of different queries that may wait for
+	// upstreams at once, for 16 times as many clients. Each takes about 10 KiB.
+	// Zero means 1024. A query above it gets SERVFAIL at once: it may be asked
+	// again, and waiting in line would only bring the answer after the client
+	// has given up. Own names are not concerned.
 	MaxInFlight int
 
 	// CacheSize is how many replies of upstreams are remembered, of 4 KiB at most
@@ -112,7 +113,8 @@ type proxy struct {
 	pool     pool
 	instance string
 	inFlight chan struct{} // one element for each forwarded query
-	tcpConns chan struct{} // one element for each accepted connection
+	waiting  atomic.Int64  // clients that wait for these
+	visitors visitors
 	cache    *cache
 	flights  flights
 	flying   *sync.WaitGroup // of Serve
@@ -129,7 +131,7 @@ func (s *Server) proxy() *proxy {
 	p := &proxy{
 		instance: newInstance(),
 		inFlight: make(chan struct{}, max(1, cmp.Or(s.MaxInFlight, 1024))),
-		tcpConns: make(chan struct{}, maxTCPConns),
+		visitors: visitors{limit: maxTCPConns},
 		cache:    newCache(cmp.Or(s.CacheSize, 4096)),
 		flying:   running,
 		log:      log,
@@ -185,29 +187,24 @@ func (p *proxy) known(b []byte, q *query, network string, now time.Time, scratch
 // request has q answered by others and its reply sent. Send may be called after
 // request has returned; wg waits for that. Q is kept.
 func (p *proxy) request(ctx context.Context, wg *sync.WaitGroup, network string, q *query, key []byte, began time.Time, send func([]byte)) {
-	select {
-	case p.inFlight <- struct{}{}:
-	default:
-		p.overload.tell(ctx, p.log, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", cap(p.inFlight)))
-		reply, report := q.overloaded()
-		send(reply)
-		p.tell(network, began, report)
-		return
-	}
-	wg.Add(1)
 	done := func(reply []byte, source Source) {
 		defer wg.Done()
-		defer func() { <-p.inFlight }()
+		defer p.waiting.Add(-1)
 		if reply != nil {
 			send(reply)
 			p.tell(network, began, Answered{Source: source, Type: Type(q.qtype), Rcode: rcodeOf(reply)})
 		}
 	}
+	w := waiter{q, done}
 	if network == "tcp" { // where a client can keep send waiting, but not others
-		p.depart(ctx, key, network, waiter{q, func(reply []byte, source Source) { go done(reply, source) }})
-		return
+		w.done = func(reply []byte, source Source) { go done(reply, source) }
 	}
-	p.depart(ctx, key, network, waiter{q, done})
+	wg.Add(1)
+	const clientsPerQuery = 16 // on average
+	if p.waiting.Add(1) > clientsPerQuery*int64(cap(p.inFlight)) || !p.depart(ctx, key, network, w) {
+		p.overload.tell(ctx, p.log, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", cap(p.inFlight)))
+		done(q.serverFailure(dns.ExtendedErrorCodeOther, "too many queries in flight"), SourceRefused)
+	}
 }
 
 // tell reports a reply that has been sent.

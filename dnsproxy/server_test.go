@@ -44,6 +44,12 @@ type client struct {
 func serve(t testing.TB, s *dnsproxy.Server) *client {
 	t.Helper()
 	pc, ln := fakedns.Listen(t)
+	return serveOn(t, s, pc, ln)
+}
+
+// serveOn serves s on these sockets until the test ends.
+func serveOn(t testing.TB, s *dnsproxy.Server, pc net.PacketConn, ln net.Listener) *client {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, []net.PacketConn{pc}, []net.Listener{ln}) }()

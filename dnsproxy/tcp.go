@@ -11,9 +11,7 @@ import (
 )
 
 const (
-	// maxTCPConns bounds the client connections open at once. Above it none is
-	// accepted; they wait in the kernel's queue, no longer than tcpIdle, for
-	// that is when a silent one makes room.
+	// maxTCPConns bounds the client connections open at once (visitors).
 	maxTCPConns = 256
 
 	// tcpIdle is how long a client may take to send its next message whole, and
@@ -26,19 +24,12 @@ const (
 // ctx ends; the goroutines are those of wg.
 func (p *proxy) serveListener(ctx context.Context, wg *sync.WaitGroup, ln net.Listener) error {
 	for {
-		select {
-		case p.tcpConns <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 		conn, err := p.accept(ctx, ln)
 		if err != nil {
 			return fmt.Errorf("dnsproxy: accepting on %v: %w", ln.Addr(), err)
 		}
-		wg.Go(func() {
-			defer func() { <-p.tcpConns }()
-			p.serveConn(ctx, conn)
-		})
+		visit := p.visitors.enter(conn)
+		wg.Go(func() { p.serveConn(ctx, conn, visit) })
 	}
 }
 
@@ -61,8 +52,9 @@ func (p *proxy) accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
 // serveConn answers the queries of one connection, each as soon as it can be
 // (RFC 7766 section 6.2.1.1). When the client has no more to ask it still gets
 // the replies that are due.
-func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
+func (p *proxy) serveConn(ctx context.Context, conn net.Conn, visit visitor) {
 	defer conn.Close()
+	defer visit.leave()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	var wg sync.WaitGroup
@@ -82,6 +74,7 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn) {
 		if err != nil {
 			return
 		}
+		visit.spoke()
 		q, began := parseQuery(raw), time.Now()
 		if q == nil {
 			continue

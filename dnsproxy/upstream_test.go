@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -279,6 +280,7 @@ func TestIdleAndSlowClientsMakeRoom(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- new(Server).Serve(ctx, nil, []net.Listener{ln}) }()
 		start := time.Now()
+		var gone atomic.Int64
 		for i := range maxTCPConns {
 			near, far := net.Pipe()
 			ln.conns <- far
@@ -289,15 +291,33 @@ func TestIdleAndSlowClientsMakeRoom(t *testing.T) {
 				if n, err := near.Read(make([]byte, 1)); n != 0 || err == nil {
 					t.Errorf("got %d bytes, %v", n, err)
 				}
+				gone.Add(1)
 			}()
 		}
 		if took := time.Since(start); took != 0 {
 			t.Errorf("the first %d waited %v", maxTCPConns, took)
 		}
-		_, far := net.Pipe()
-		ln.conns <- far // waits until there is room
-		if took := time.Since(start); took != tcpIdle {
-			t.Errorf("one more waited %v, want %v", took, tcpIdle)
+		near, far := net.Pipe()
+		ln.conns <- far // in place of the one that was silent for longest
+		if err := writeMessage(near, packed(t, Canary+".", dns.TypeTXT, nil)); err != nil {
+			t.Error(err)
+		}
+		if _, err := readMessage(near); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("one more waited %v", took)
+		}
+		near.Close()
+		time.Sleep(tcpIdle - time.Nanosecond)
+		synctest.Wait()
+		if gone.Load() != 1 {
+			t.Errorf("%d were sent away too early", gone.Load()-1)
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if gone.Load() != maxTCPConns {
+			t.Errorf("%d of %d are gone", gone.Load(), maxTCPConns)
 		}
 		cancel()
 		if err := <-done; err != nil {

@@ -1,6 +1,6 @@
 // Package fakedns is an upstream resolver for tests that does as it is told:
 // it answers, lies, truncates, resets or stays silent, over UDP and TCP on one
-// port of 127.0.0.1.
+// port of a loopback address.
 package fakedns
 
 import (
@@ -20,6 +20,8 @@ type Server struct {
 	Addr netip.AddrPort // of both sockets
 
 	handle Handler
+	pc     net.PacketConn
+	ln     net.Listener
 	mu     sync.Mutex
 	seen   []Seen
 	conns  []net.Conn
@@ -42,29 +44,40 @@ type Request struct {
 	Seen
 	Msg *dns.Msg // nil if Raw cannot be parsed
 
-	send, sendElsewhere func([]byte)
-	reset               func()
+	send, sendElsewhere, sendHalf func([]byte)
+	reset                         func()
 }
 
-// Start starts an upstream.
+// Start starts an upstream on a free port of 127.0.0.1.
 func Start(tb testing.TB, handle Handler) *Server {
 	tb.Helper()
-	pc, ln := Listen(tb)
-	s := &Server{Addr: pc.LocalAddr().(*net.UDPAddr).AddrPort(), handle: handle}
-	tb.Cleanup(func() {
-		pc.Close()
-		ln.Close()
-		s.mu.Lock()
-		s.closed = true
-		for _, c := range s.conns {
-			c.Close()
-		}
-		s.mu.Unlock()
-		s.wg.Wait()
-	})
+	return StartAt(tb, netip.MustParseAddrPort("127.0.0.1:0"), handle)
+}
+
+// StartAt starts an upstream at an address of this machine, such as that of
+// one that has been closed. Port 0 is a free one.
+func StartAt(tb testing.TB, addr netip.AddrPort, handle Handler) *Server {
+	tb.Helper()
+	pc, ln := ListenAt(tb, addr)
+	s := &Server{Addr: pc.LocalAddr().(*net.UDPAddr).AddrPort(), handle: handle, pc: pc, ln: ln}
+	tb.Cleanup(s.Close)
 	s.wg.Go(func() { s.serveUDP(pc) })
 	s.wg.Go(func() { s.serveTCP(ln) })
 	return s
+}
+
+// Close ends the upstream: its port refuses from now on. The end of the test
+// does it otherwise.
+func (s *Server) Close() {
+	s.pc.Close()
+	s.ln.Close()
+	s.mu.Lock()
+	s.closed = true
+	for _, c := range s.conns {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
 }
 
 // Seen returns the queries that have arrived so far.
@@ -79,6 +92,19 @@ func (r *Request) Send(msg []byte) { r.send(msg) }
 
 // SendElsewhere sends msg from another port. It does nothing over TCP.
 func (r *Request) SendElsewhere(msg []byte) { r.sendElsewhere(msg) }
+
+// Spy returns the request with a look at whatever is sent as a reply.
+func (r *Request) Spy(look func(msg []byte)) *Request {
+	spied := *r
+	spied.send = func(msg []byte) {
+		look(msg)
+		r.send(msg)
+	}
+	return &spied
+}
+
+// SendHalf sends half of msg and ends the connection. It does nothing over UDP.
+func (r *Request) SendHalf(msg []byte) { r.sendHalf(msg) }
 
 // Reset ends a TCP connection with a reset. It does nothing over UDP.
 func (r *Request) Reset() { r.reset() }
@@ -124,12 +150,18 @@ func RR(tb testing.TB, line string) dns.RR {
 	return rr
 }
 
-// Listen returns sockets for UDP and TCP on one port of 127.0.0.1. The caller
-// closes them.
+// Listen returns sockets for UDP and TCP on one free port of 127.0.0.1. The
+// caller closes them.
 func Listen(tb testing.TB) (net.PacketConn, net.Listener) {
 	tb.Helper()
+	return ListenAt(tb, netip.MustParseAddrPort("127.0.0.1:0"))
+}
+
+// ListenAt is Listen at another address. Port 0 is a free one.
+func ListenAt(tb testing.TB, addr netip.AddrPort) (net.PacketConn, net.Listener) {
+	tb.Helper()
 	for range 20 {
-		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		pc, err := net.ListenPacket("udp", addr.String())
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -139,7 +171,7 @@ func Listen(tb testing.TB) (net.PacketConn, net.Listener) {
 		}
 		pc.Close()
 	}
-	tb.Fatal("fakedns: no port is free for both UDP and TCP")
+	tb.Fatalf("fakedns: no port of %v is free for both UDP and TCP", addr)
 	return nil, nil
 }
 
@@ -154,12 +186,13 @@ func (s *Server) serveUDP(pc net.PacketConn) {
 			Seen: Seen{Network: "udp", Raw: slices.Clone(buf[:n])},
 			send: func(msg []byte) { pc.WriteTo(msg, from) },
 			sendElsewhere: func(msg []byte) {
-				if other, err := net.ListenPacket("udp", "127.0.0.1:0"); err == nil {
+				if other, err := net.ListenPacket("udp", netip.AddrPortFrom(s.Addr.Addr(), 0).String()); err == nil {
 					other.WriteTo(msg, from)
 					other.Close()
 				}
 			},
-			reset: func() {},
+			sendHalf: func([]byte) {},
+			reset:    func() {},
 		}
 		s.wg.Go(func() { s.serve(r) })
 	}
@@ -192,10 +225,17 @@ func (s *Server) serveConn(conn *net.TCPConn) {
 		if _, err := io.ReadFull(conn, raw); err != nil {
 			return
 		}
+		framed := func(msg []byte) []byte {
+			return append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...)
+		}
 		s.serve(&Request{
 			Seen:          Seen{Network: "tcp", Raw: raw},
-			send:          func(msg []byte) { conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...)) },
+			send:          func(msg []byte) { conn.Write(framed(msg)) },
 			sendElsewhere: func([]byte) {},
+			sendHalf: func(msg []byte) {
+				conn.Write(framed(msg)[:2+len(msg)/2])
+				conn.Close()
+			},
 			reset: func() {
 				conn.SetLinger(0)
 				conn.Close()
