@@ -8,10 +8,10 @@ FUZZTIME ?= 2m
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e soak tools fuzz settings bench
+.PHONY: help build demo test check unit e2e soak tools fuzz settings bench bench-dns
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile
 
 build: ## both programs, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/...
@@ -56,3 +56,6 @@ settings: ## write the settings table into README.md
 
 bench: ## compare with a baseline forwarder, six to eight minutes; the figures go to docs/performance.md
 	$(GO) run ./test/bench -o docs/performance.md
+
+bench-dns: ## compare its DNS with dnsmasq and unbound, four minutes; the figures go to docs/performance.md
+	$(GO) run ./test/dnsbench -o docs/performance.md

@@ -59,7 +59,8 @@ func (p *proxy) readBatches(ctx context.Context, conn *net.UDPConn) error {
 		began := time.Now()
 		replies := 0
 		for _, m := range in[:n] {
-			if !q.parse(m.Buffers[0][:m.N]) {
+			if raw := m.Buffers[0][:m.N]; !q.parse(raw) {
+				p.dropped(dropped(raw))
 				continue
 			}
 			reply, report, key := p.known(buffers[replies][:0], &q, "udp", began, scratch[:0])

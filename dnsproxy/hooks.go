@@ -18,6 +18,9 @@ type Hooks struct {
 	// Asked is called when an upstream has answered or has been given up.
 	Asked func(Asked)
 
+	// Dropped is called when something arrived that is left without an answer.
+	Dropped func(Dropped)
+
 	// Usage is called when an app asks for the first time and, before that, when
 	// none has for five minutes, which Queries tells apart. See [Server.Usage]
 	// for what happens in between.
@@ -38,6 +41,15 @@ const (
 	SourceCache     Source = "cache"     // from an upstream, some time ago
 	SourceStale     Source = "stale"     // likewise; it has run out, but no upstream answers
 	SourceRefused   Source = "refused"   // malformed, not implemented, wrong class, or too many in flight
+)
+
+// A Dropped says why a message was.
+type Dropped string
+
+const (
+	DroppedStump    Dropped = "stump"    // from a client, shorter than a header
+	DroppedResponse Dropped = "response" // from a client, no query (RFC 1035 section 4.1.1, QR)
+	DroppedStray    Dropped = "stray"    // from an upstream, no answer to what waits there (RFC 5452 section 9.1)
 )
 
 // Answered describes one reply. It does not hold the name, which is the

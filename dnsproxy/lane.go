@@ -22,16 +22,18 @@ const (
 // A lane is a UDP socket, connected to one upstream, with the queries that wait
 // for an answer there. It closes when it takes no more and nobody waits.
 type lane struct {
-	conn net.Conn
+	conn  net.Conn
+	stray func() // is called for what answers nothing
 
 	mu      sync.Mutex
 	waiting map[uint16]*asking // by the id they were sent with
+	booked  int                // queries that ask is to be called for
 	sent    int
 	retired bool
 	failed  error
 }
 
-// lane returns one for a query to u; the caller calls ask.
+// lane returns one for a query to u; the caller calls ask, once.
 func (p *pool) lane(ctx context.Context, u *upstream) (*lane, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -42,7 +44,7 @@ func (p *pool) lane(ctx context.Context, u *upstream) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{conn: conn, waiting: make(map[uint16]*asking), sent: 1}
+	l := &lane{conn: conn, stray: func() { p.dropped(DroppedStray) }, waiting: make(map[uint16]*asking), booked: 1, sent: 1}
 	u.lane = l
 	p.running.Go(func() {
 		stop := context.AfterFunc(p.life(), func() { conn.Close() })
@@ -62,6 +64,7 @@ func (l *lane) book() bool {
 		return false
 	}
 	l.sent++
+	l.booked++
 	return true
 }
 
@@ -74,7 +77,7 @@ func (l *lane) retire() {
 }
 
 func (l *lane) closeIdle() {
-	if (l.retired || l.sent >= laneQueries) && len(l.waiting) == 0 {
+	if (l.retired || l.sent >= laneQueries) && l.booked == 0 && len(l.waiting) == 0 {
 		l.conn.Close()
 	}
 }
@@ -83,6 +86,7 @@ func (l *lane) closeIdle() {
 func (l *lane) ask(a *asking) error {
 	msg := slices.Clone(a.q.raw)
 	l.mu.Lock()
+	l.booked--
 	for l.failed == nil {
 		rand.Read(msg[:2]) // which never fails
 		a.id = binary.BigEndian.Uint16(msg)
@@ -122,29 +126,34 @@ func (l *lane) read() {
 			l.fail(fmt.Errorf("waiting for a reply over udp: %w", err))
 			return
 		}
-		l.deliver(buf[:n])
+		if !l.deliver(buf[:n]) {
+			l.stray()
+		}
 	}
 }
 
 // laneBuffers take the largest datagram there is.
 var laneBuffers = sync.Pool{New: func() any { return new([1 << 16]byte) }}
 
-func (l *lane) deliver(reply []byte) {
+// deliver hands a reply to the one who waits for it, and reports whether there is
+// one.
+func (l *lane) deliver(reply []byte) bool {
 	if len(reply) < headerLen {
-		return
+		return false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := binary.BigEndian.Uint16(reply)
 	a := l.waiting[id]
 	if a == nil || !answers(reply, id, a.q.question) {
-		return
+		return false
 	}
 	delete(l.waiting, id)
 	l.closeIdle()
 	reply = slices.Clone(reply)
 	binary.BigEndian.PutUint16(reply, a.q.id())
 	a.results <- result{asking: a, reply: reply}
+	return true
 }
 
 func (l *lane) fail(err error) {

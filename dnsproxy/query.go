@@ -105,6 +105,14 @@ func (q *query) parseBody() (fault int) {
 	return dns.RcodeSuccess
 }
 
+// dropped returns why parseQuery refuses a message.
+func dropped(raw []byte) Dropped {
+	if len(raw) < headerLen {
+		return DroppedStump
+	}
+	return DroppedResponse
+}
+
 // id returns the id the client gave the query.
 func (q *query) id() uint16 { return binary.BigEndian.Uint16(q.raw) }
 

@@ -123,11 +123,16 @@ type proxy struct {
 	siblings *siblings
 	log      *slog.Logger
 	answered func(Answered)
+	dropped  func(Dropped)
 }
 
 func (s *Server) proxy() *proxy {
 	log := cmp.Or(s.Logger, slog.New(slog.DiscardHandler))
 	running := new(sync.WaitGroup)
+	dropped := s.Hooks.Dropped
+	if dropped == nil {
+		dropped = func(Dropped) {}
+	}
 	p := &proxy{
 		instance: newInstance(),
 		inFlight: make(chan struct{}, max(1, cmp.Or(s.MaxInFlight, 1024))),
@@ -136,6 +141,7 @@ func (s *Server) proxy() *proxy {
 		flying:   running,
 		log:      log,
 		answered: s.Hooks.Answered,
+		dropped:  dropped,
 		usage:    newUsage(s.Self),
 		siblings: newSiblings(s.Table, log, s.Hooks.Sibling),
 		pool: pool{
@@ -143,6 +149,7 @@ func (s *Server) proxy() *proxy {
 			dial:    s.dial,
 			log:     log,
 			asked:   s.Hooks.Asked,
+			dropped: dropped,
 			running: running,
 		},
 	}

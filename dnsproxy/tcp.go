@@ -77,6 +77,7 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn, visit visitor) {
 		visit.spoke()
 		q, began := parseQuery(raw), time.Now()
 		if q == nil {
+			p.dropped(dropped(raw))
 			continue
 		}
 		reply, report, key := p.known(nil, q, "tcp", began, nil)

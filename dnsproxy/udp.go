@@ -49,6 +49,7 @@ func (p *proxy) readPackets(ctx context.Context, pc net.PacketConn, read packetR
 		}
 		began := time.Now()
 		if !q.parse(buf[:n]) {
+			p.dropped(dropped(buf[:n]))
 			continue
 		}
 		send := func(msg []byte) { p.noteSent(ctx, reply(msg)) }

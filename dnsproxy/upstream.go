@@ -24,6 +24,7 @@ type pool struct {
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	log       *slog.Logger
 	asked     func(Asked)
+	dropped   func(Dropped)
 	starved   episode
 
 	ctx     context.Context // of Serve; nil means that it does not end

@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// probeEvery is how often an upstream that does not answer is probed.
-const probeEvery = time.Second
+// An upstream that does not answer is probed after probeFirst, and then ever more
+// slowly, but so that it is noticed within five seconds when it does.
+const (
+	probeFirst = time.Second
+	probeEvery = 4 * time.Second
+)
 
 // watch looks after one upstream: whether it leads back to us, and when it
 // answers again after it did not. Queries need not find that out: each would
@@ -21,14 +25,14 @@ func (p *proxy) watch(ctx context.Context, u *upstream) {
 		case <-ctx.Done():
 			return
 		}
-		for u.doubtful.Load() || u.silent.Load() {
+		for pause := probeFirst; u.doubtful.Load() || u.silent.Load(); pause = min(2*pause, probeEvery) {
 			began := time.Now()
 			instance, err := p.pool.askInstance(ctx, u, probeName(p.instance))
 			if err == nil || errors.Is(err, errUnwell) {
 				p.pool.back(ctx, u)
 				p.judge(ctx, u, instance)
 			}
-			if !sleep(ctx, time.Until(began.Add(probeEvery))) {
+			if !sleep(ctx, time.Until(began.Add(pause))) {
 				return
 			}
 		}

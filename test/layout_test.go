@@ -30,7 +30,7 @@ var homes = map[string][]string{
 	"github.com/miekg/dns":               {"dnsproxy", "test/fakedns"},
 	"github.com/coder/websocket":         {"relayclient"},
 	"golang.org/x/sys/unix":              {"cmd/hyco-sidecar", "relayclient", "dnsproxy"},
-	"golang.org/x/net/ipv4":              {"dnsproxy"},
+	"golang.org/x/net/ipv4":              {"dnsproxy", "test/dnsbench"},
 	"golang.org/x/net/ipv6":              {"dnsproxy"},
 	"golang.org/x/net/dns/dnsmessage":    {"relayclient"},
 	"github.com/gobwas/ws":               {"test/relay", "test/listener", "test/relay/rawsender"},

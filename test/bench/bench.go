@@ -3,14 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
+	"slices"
 	"time"
+
+	"hyco-sidecar/test/bench/frame"
 )
 
 // scale is how much of everything a run measures.
 type scale struct {
-	rounds int
-
 	// Throughput: bytes of the first transfer, and the CPU time that the ones
 	// measured are to cost the forwarder; zero measures the first.
 	probe int64
@@ -32,8 +32,7 @@ type scale struct {
 // full takes enough of everything for figures that are worth a comparison: CPU
 // times have steps of 10 ms, so 0.5 s are known to a few per cent.
 var full = scale{
-	rounds: 5,
-	probe:  96 << 20, cpu: 550 * time.Millisecond,
+	probe: 96 << 20, cpu: 550 * time.Millisecond,
 	pings:      3000,
 	sequential: 1000, parallel: 1600,
 	idle: 5000, used: 1000, usedBytes: 1 << 20, rest: 2 * time.Second,
@@ -41,7 +40,6 @@ var full = scale{
 }
 
 var little = scale{
-	rounds:     1,
 	probe:      2 << 20,
 	pings:      50,
 	sequential: 10, parallel: 40,
@@ -51,26 +49,28 @@ var little = scale{
 
 // bench is one run.
 type bench struct {
+	*frame.Run
 	scale
-	stderr io.Writer
-	began  time.Time
-	took   time.Duration
 
 	world   *world // of the measurement being taken
 	payload *payload
-	figures []*figure
 }
 
 // measure takes the chosen measurements.
-func (b *bench) measure(ctx context.Context, chosen []measurement) error {
-	b.payload = newPayload()
-	for _, m := range chosen {
-		b.say("%s", m.name)
+func measure(ctx context.Context, r *frame.Run) error {
+	b := &bench{Run: r, scale: full, payload: newPayload()}
+	if r.Quick {
+		b.scale = little
+	}
+	for _, m := range measurements {
+		if !slices.Contains(r.Parts, m.name) {
+			continue
+		}
+		b.Say("%s", m.name)
 		if err := b.take(ctx, m); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
-	b.took = time.Since(b.began)
 	return nil
 }
 
@@ -84,18 +84,6 @@ func (b *bench) take(ctx context.Context, m measurement) (err error) {
 	defer b.world.close()
 	// Whatever the app waits for comes from one of these processes, so their end
 	// ends every wait.
-	defer context.AfterFunc(ctx, b.world.kill)()
+	defer context.AfterFunc(ctx, b.world.Kill)()
 	return m.take(b, ctx)
-}
-
-// say prints a line of progress.
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(b.stderr, "%4.0f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
-}
-
-// figure adds a figure to the table; its values come later.
-func (b *bench) figure(name string, must bound) *figure {
-	f := &figure{name: name, must: must}
-	b.figures = append(b.figures, f)
-	return f
 }

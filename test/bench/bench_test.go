@@ -29,15 +29,16 @@ func TestQuick(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	if err := run([]string{"-quick", "-o", file}, &stdout, &stderr); err != nil {
+	if err := benchmark().Run([]string{"-quick", "-o", file}, &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
 	got, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, _ := strings.Cut(string(got), reportBegin)
-	report, after, _ := strings.Cut(rest, reportEnd)
+	begin, end := benchmark().Lines()
+	before, rest, _ := strings.Cut(string(got), begin)
+	report, after, _ := strings.Cut(rest, end)
 	if !strings.HasPrefix(string(text), before) || !strings.HasSuffix(string(text), after) {
 		t.Errorf("the prose around the report has changed:\n%s", got)
 	}
@@ -53,42 +54,5 @@ func TestQuick(t *testing.T) {
 	}
 	if stdout.Len() > 0 {
 		t.Errorf("stdout, though there is a file: %s", &stdout)
-	}
-}
-
-func TestWrongArgumentsAreRefused(t *testing.T) {
-	for _, c := range []struct {
-		args string
-		want string
-	}{
-		{"-only latency,letency", `"letency"`},
-		{"-rounds 0", "-rounds"},
-		{"quick", "flags"},
-		{"-speed", "-speed"},
-	} {
-		var stdout, stderr bytes.Buffer
-		err := run(strings.Fields(c.args), &stdout, &stderr)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want %s in it", c.args, err, c.want)
-		}
-	}
-}
-
-func TestReportNeedsItsPlace(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "other.md")
-	if err := os.WriteFile(file, []byte("# Other\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := replaceReport(file, "new\n"); err == nil || !strings.Contains(err.Error(), reportEnd[:10]) {
-		t.Errorf("got %v", err)
-	}
-	if err := os.WriteFile(file, []byte("# Other\n"+reportBegin+"old\n"+reportEnd+"end\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := replaceReport(file, "new\n"); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(file); err != nil || string(got) != "# Other\n"+reportBegin+"new\n"+reportEnd+"end\n" {
-		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 )
 
@@ -36,17 +37,17 @@ func (b *bench) measureConnections(ctx context.Context) error {
 		{"one after the other", b.sequential, 1},
 		{"8 at once", b.parallel, atOnce},
 	} {
-		rate := b.figure("new connections per second, "+way.name, bound{})
-		cpu := b.figure("CPU per new connection, "+way.name+", ms", bound{ratioAtMost: 1.3})
-		bareRate := b.figure("new connections per second, "+way.name+", no warm ones", bound{})
-		bareCPU := b.figure("CPU per new connection, "+way.name+", no warm ones, ms", bound{})
-		for round := range b.rounds {
+		rate := b.Figure("new connections per second, "+way.name, frame.Bound{})
+		cpu := b.Figure("CPU per new connection, "+way.name+", ms", frame.Bound{RatioAtMost: 1.3})
+		bareRate := b.Figure("new connections per second, "+way.name+", no warm ones", frame.Bound{})
+		bareCPU := b.Figure("CPU per new connection, "+way.name+", no warm ones, ms", frame.Bound{})
+		for round := range b.Rounds {
 			for _, f := range all {
 				perSecond, each, err := f.churn(ctx, way.count, way.atOnce)
 				if err != nil {
 					return err
 				}
-				b.say("round %d, connections %s, %s: %.0f per second, %.2f ms of CPU each", round+1, way.name, f.name, perSecond, each)
+				b.Say("round %d, connections %s, %s: %.0f per second, %.2f ms of CPU each", round+1, way.name, f.name, perSecond, each)
 				if f != bare {
 					f.add(rate, perSecond)
 					f.add(cpu, each)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 )
 
@@ -37,15 +38,15 @@ func (b *bench) measureFirstByte(ctx context.Context) error {
 		sidecar  func() (*forwarder, error)
 		baseline func() (*forwarder, error) // nil = has nothing alike
 		before   int                        // connections before the one that is measured
-		must     bound
+		must     frame.Bound
 	}{
-		{"cold, the first of a process", sidecar(b.world.relay, "0"), baseline, 0, bound{atMost: 4.3}},
-		{"cold, TLS session resumed", sidecar(b.world.relay, "0"), baseline, 1, bound{atMost: 4.3}},
-		{"cold, the second to a relay that takes P-384 only", sidecar(p384, "0"), nil, 1, bound{atMost: 4.3}},
-		{"warm (baseline: cold, TLS session resumed)", sidecar(b.world.relay, "1"), baseline, 1, bound{atMost: 2.3}},
+		{"cold, the first of a process", sidecar(b.world.relay, "0"), baseline, 0, frame.Bound{AtMost: 4.3}},
+		{"cold, TLS session resumed", sidecar(b.world.relay, "0"), baseline, 1, frame.Bound{AtMost: 4.3}},
+		{"cold, the second to a relay that takes P-384 only", sidecar(p384, "0"), nil, 1, frame.Bound{AtMost: 4.3}},
+		{"warm (baseline: cold, TLS session resumed)", sidecar(b.world.relay, "1"), baseline, 1, frame.Bound{AtMost: 2.3}},
 	} {
-		trips := b.figure("round trips of 30 ms to the first byte, "+way.name, way.must)
-		for round := range b.rounds {
+		trips := b.Figure("round trips of 30 ms to the first byte, "+way.name, way.must)
+		for round := range b.Rounds {
 			for _, start := range []func() (*forwarder, error){way.sidecar, way.baseline} {
 				if start == nil {
 					continue
@@ -58,7 +59,7 @@ func (b *bench) measureFirstByte(ctx context.Context) error {
 				if err != nil {
 					return fmt.Errorf("%s: %s: %w", way.name, f.name, err)
 				}
-				b.say("round %d, first byte, %s, %s: %.1f ms", round+1, way.name, f.name, float64(took.Microseconds())/1000)
+				b.Say("round %d, first byte, %s, %s: %.1f ms", round+1, way.name, f.name, float64(took.Microseconds())/1000)
 				f.add(trips, float64(took)/float64(roundTrip))
 				if err := f.end(); err != nil {
 					return err

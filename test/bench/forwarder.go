@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 	"hyco-sidecar/test/program"
 )
@@ -21,7 +22,7 @@ type forwarder struct {
 
 // baseline starts the baseline forwarder, whose way leads to front.
 func (w *world) baseline(ctx context.Context, front string) (*forwarder, error) {
-	p, err := w.start(program.Command{Path: w.self, Args: []string{w.scratch, front}, Env: []string{roleVariable + "=baseline"}})
+	p, err := w.Start(program.Command{Path: w.self, Args: []string{w.scratch, front}, Env: []string{roleVariable + "=baseline"}})
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +40,7 @@ func (w *world) baseline(ctx context.Context, front string) (*forwarder, error) 
 // sidecar starts hyco-sidecar, whose relay is at the address given; settings are
 // added to what every sidecar here has.
 func (w *world) sidecar(ctx context.Context, relay string, settings ...string) (*forwarder, error) {
-	dns, err := freePort(w.nextIP())
+	dns, err := program.FreeAddress(w.loopback.IP())
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +53,8 @@ func (w *world) sidecar(ctx context.Context, relay string, settings ...string) (
 		"HYCO_DRAIN_TIMEOUT=100ms",
 	}
 	for i, personality := range personalities {
-		ip := w.nextIP()
-		address, err := freePort(ip)
+		ip := w.loopback.IP()
+		address, err := program.FreeAddress(ip)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +66,7 @@ func (w *world) sidecar(ctx context.Context, relay string, settings ...string) (
 			n+"ADDRESS="+ip)
 		f.addresses[personality] = address
 	}
-	if f.Process, err = w.start(program.Command{Path: filepath.Join(w.scratch, "hyco-sidecar"), Env: append(env, settings...)}); err != nil {
+	if f.Process, err = w.Start(program.Command{Path: filepath.Join(w.scratch, "hyco-sidecar"), Env: append(env, settings...)}); err != nil {
 		return nil, err
 	}
 	_, err = f.Await(ctx, &f.Stderr, `"msg":"ready"`)
@@ -100,11 +101,11 @@ func endAll(all ...*forwarder) error {
 	return nil
 }
 
-// add adds a value of f's to the figure.
-func (f *forwarder) add(to *figure, value float64) {
+// add adds a value of f's to the figure, in its column.
+func (f *forwarder) add(to *frame.Figure, value float64) {
 	if f.name == "baseline" {
-		to.baseline = append(to.baseline, value)
+		to.Add(1, value)
 	} else {
-		to.sidecar = append(to.sidecar, value)
+		to.Add(0, value)
 	}
 }

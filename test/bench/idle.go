@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 )
 
@@ -18,13 +19,13 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		name  string
 		count int
 		bytes int64 // there and back, by each connection
-		must  bound
+		must  frame.Bound
 		times int // a gigabyte each way takes its time
 	}{
-		{fmt.Sprintf("memory per idle connection, %d open, KiB", b.idle), b.idle, 100, bound{atMost: 32, ratioAtMost: 1}, b.rounds},
-		{fmt.Sprintf("the same for %d that have moved %.1f MB each way, KiB", b.used, float64(b.usedBytes)/1e6), b.used, b.usedBytes, bound{}, max(1, b.rounds/3)},
+		{fmt.Sprintf("memory per idle connection, %d open, KiB", b.idle), b.idle, 100, frame.Bound{AtMost: 32, RatioAtMost: 1}, b.Rounds},
+		{fmt.Sprintf("the same for %d that have moved %.1f MB each way, KiB", b.used, float64(b.usedBytes)/1e6), b.used, b.usedBytes, frame.Bound{}, max(1, b.Rounds/3)},
 	} {
-		perConn := b.figure(way.name, way.must)
+		perConn := b.Figure(way.name, way.must)
 		for round := range way.times {
 			sidecar, baseline, err := b.world.pair(ctx)
 			if err != nil {
@@ -35,7 +36,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			b.say("round %d, %d idle connections: sidecar %.1f KiB each, baseline %.1f KiB", round+1, way.count, took[0], took[1])
+			b.Say("round %d, %d idle connections: sidecar %.1f KiB each, baseline %.1f KiB", round+1, way.count, took[0], took[1])
 			for i, f := range pair {
 				f.add(perConn, took[i])
 			}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 	"hyco-sidecar/test/relay"
 	"hyco-sidecar/test/relay/rawsender"
@@ -45,13 +46,13 @@ func (b *bench) measureLatency(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p50 := b.figure("request latency p50, µs", bound{})
-	p99 := b.figure("request latency p99, µs", bound{})
-	added := b.figure("", bound{ratioAtMost: 1.3})
-	without := b.figure("request latency p50 without a forwarder, from relay or front on, µs", bound{})
-	own := b.figure("request latency p50 added by the forwarder itself, µs", bound{})
+	p50 := b.Figure("request latency p50, µs", frame.Bound{})
+	p99 := b.Figure("request latency p99, µs", frame.Bound{})
+	added := b.Figure("", frame.Bound{RatioAtMost: 1.3})
+	without := b.Figure("request latency p50 without a forwarder, from relay or front on, µs", frame.Bound{})
+	own := b.Figure("request latency p50 added by the forwarder itself, µs", frame.Bound{})
 	var directs []float64
-	for round := range b.rounds {
+	for round := range b.Rounds {
 		all, err := askAll(ways, b.pings)
 		if err != nil {
 			return err
@@ -66,7 +67,7 @@ func (b *bench) measureLatency(ctx context.Context) error {
 			through, from int
 		}{{sidecar, throughSidecar, fromRelay}, {baseline, throughBaseline, fromFront}} {
 			most := quantile(all[w.through], 0.99)
-			b.say("round %d, latency, %s: p50 %.0f µs, p99 %.0f µs; without it p50 %.0f µs, directly %.0f µs",
+			b.Say("round %d, latency, %s: p50 %.0f µs, p99 %.0f µs; without it p50 %.0f µs, directly %.0f µs",
 				round+1, w.f.name, half[w.through], most, half[w.from], half[direct])
 			w.f.add(p50, half[w.through])
 			w.f.add(p99, most)
@@ -75,7 +76,7 @@ func (b *bench) measureLatency(ctx context.Context) error {
 			w.f.add(own, half[w.through]-half[w.from])
 		}
 	}
-	added.name = fmt.Sprintf("request latency p50 added to the direct way's %s µs, µs", number(median(directs)))
+	added.Name = fmt.Sprintf("request latency p50 added to the direct way's %s µs, µs", frame.Number(frame.Median(directs)))
 	return endAll(sidecar, baseline)
 }
 

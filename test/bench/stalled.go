@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 )
 
@@ -45,22 +46,22 @@ var stalls = []stall{
 // takes data from is little and does not grow. All kinds stall side by side, each
 // in forwarders of its own: once stalled they disturb nobody.
 func (b *bench) measureStalled(ctx context.Context) error {
-	late, growth := make([]*figure, len(stalls)), make([]*figure, len(stalls))
+	late, growth := make([]*frame.Figure, len(stalls)), make([]*frame.Figure, len(stalls))
 	for i, s := range stalls {
-		late[i] = b.figure(fmt.Sprintf("memory per connection after %v, %d %s, KiB", b.late, b.stalled, s.name), bound{atMost: s.allowed()})
-		growth[i] = b.figure(fmt.Sprintf("its growth since %v, KiB", b.early), bound{atMost: flat})
+		late[i] = b.Figure(fmt.Sprintf("memory per connection after %v, %d %s, KiB", b.late, b.stalled, s.name), frame.Bound{AtMost: s.allowed()})
+		growth[i] = b.Figure(fmt.Sprintf("its growth since %v, KiB", b.early), frame.Bound{AtMost: flat})
 	}
-	for round := range b.rounds {
+	for round := range b.Rounds {
 		held, err := b.hold(ctx)
 		if err != nil {
 			return err
 		}
 		for _, h := range held {
-			b.say("round %d, %s, %s: %.1f KiB each after %v, %.1f KiB after %v", round+1, stalls[h.kind].name, h.forwarder.name,
+			b.Say("round %d, %s, %s: %.1f KiB each after %v, %.1f KiB after %v", round+1, stalls[h.kind].name, h.forwarder.name,
 				h.early, b.early, h.late, b.late)
 			h.forwarder.add(late[h.kind], h.late)
 			if h.forwarder.name == "sidecar" {
-				growth[h.kind].sidecar = append(growth[h.kind].sidecar, h.late-h.early)
+				h.forwarder.add(growth[h.kind], h.late-h.early)
 			}
 		}
 	}

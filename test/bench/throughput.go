@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 )
 
@@ -44,8 +45,8 @@ func (b *bench) measureThroughput(ctx context.Context) error {
 		return err
 	}
 	for _, w := range flows {
-		perSecond := b.figure("MB/s "+w.name, bound{})
-		perCPUSecond := b.figure("MB per CPU-second "+w.name, bound{ratioAtLeast: 0.75})
+		perSecond := b.Figure("MB/s "+w.name, frame.Bound{})
+		perCPUSecond := b.Figure("MB per CPU-second "+w.name, frame.Bound{RatioAtLeast: 0.75})
 		size := make(map[*forwarder]int64)
 		for _, f := range []*forwarder{sidecar, baseline} {
 			first, err := b.transfer(ctx, f, w, b.probe)
@@ -54,13 +55,13 @@ func (b *bench) measureThroughput(ctx context.Context) error {
 			}
 			size[f] = b.enough(first)
 		}
-		for round := range b.rounds {
+		for round := range b.Rounds {
 			for _, f := range []*forwarder{sidecar, baseline} {
 				t, err := b.transfer(ctx, f, w, size[f])
 				if err != nil {
 					return err
 				}
-				b.say("round %d, %s, %s: %.0f MB, %.0f MB/s, %.0f MB per CPU-second",
+				b.Say("round %d, %s, %s: %.0f MB, %.0f MB/s, %.0f MB per CPU-second",
 					round+1, w.name, f.name, float64(t.bytes)/1e6, t.perSecond(), t.perCPUSecond())
 				f.add(perSecond, t.perSecond())
 				f.add(perCPUSecond, t.perCPUSecond())

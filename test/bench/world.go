@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
-	"syscall"
 
 	"hyco-sidecar/test/program"
 )
@@ -19,10 +17,8 @@ type world struct {
 	relay   string // of the relay, where the sidecar goes
 	front   string // where the baseline goes
 
-	mu        sync.Mutex
-	processes []*program.Process
-	dead      bool // nothing is started any more
-	ips       int  // handed out
+	program.Group
+	loopback program.Loopback
 }
 
 // newWorld builds the sidecar and starts everything behind the forwarders.
@@ -70,7 +66,7 @@ func (w *world) startRelay(ctx context.Context, curves ...string) (address strin
 // role starts this program in one of its roles and returns the address that it
 // listens on.
 func (w *world) role(ctx context.Context, role string, args ...string) (address string, err error) {
-	p, err := w.start(program.Command{Path: w.self, Args: args, Env: []string{roleVariable + "=" + role}})
+	p, err := w.Start(program.Command{Path: w.self, Args: args, Env: []string{roleVariable + "=" + role}})
 	if err != nil {
 		return "", err
 	}
@@ -85,34 +81,8 @@ func (w *world) address(ctx context.Context, role string, p *program.Process) (s
 	return strings.TrimPrefix(line, listeningText), nil
 }
 
-func (w *world) start(c program.Command) (*program.Process, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.dead {
-		return nil, fmt.Errorf("%s: not started, for the run is being ended", c.Path)
-	}
-	p, err := program.Start(c)
-	if err == nil {
-		w.processes = append(w.processes, p)
-	}
-	return p, err
-}
-
-// kill ends every process at once, and so everything that waits for one.
-func (w *world) kill() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.dead = true
-	for _, p := range w.processes {
-		p.Signal(syscall.SIGKILL)
-	}
-	for _, p := range w.processes {
-		<-p.Ended()
-	}
-}
-
 func (w *world) close() {
-	w.kill()
+	w.Kill()
 	if w.scratch != "" {
 		_ = os.RemoveAll(w.scratch) // a few files in the system's folder for such
 	}

@@ -29,6 +29,10 @@ func play(role string, args []string) int {
 		err = playCrowd(args)
 	case "noise":
 		err = playNoise(args[0])
+	case "lookup":
+		err = playLookup(args)
+	case "hole":
+		err = playHole(args)
 	default:
 		err = playServer(role, args[0], args[1:])
 	}

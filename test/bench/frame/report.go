@@ -1,4 +1,4 @@
-package main
+package frame
 
 import (
 	"fmt"
@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// The generated part of a document is between these lines.
-const (
-	reportBegin = "<!-- bench: written by `make bench` -->\n"
-	reportEnd   = "<!-- end of bench -->\n"
-)
+// Lines are those between which the generated part of a document is.
+func (b *Benchmark) Lines() (begin, end string) {
+	return fmt.Sprintf("<!-- %s: written by `make %[1]s` -->\n", b.Name), fmt.Sprintf("<!-- end of %s -->\n", b.Name)
+}
 
 // report is where and when, and the table.
-func (b *bench) report() string {
+func (r *Run) report() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "%s, %s, Linux %s, %s; medians of %s; it took %.0f s.\n\n",
-		b.began.Format("2006-01-02"), processors(), kernel(), runtime.Version(), plural(b.rounds, "round"), b.took.Seconds())
-	s.WriteString("| figure | hyco-sidecar | baseline | ratio | must reach | ok |\n|---|---|---|---|---|---|\n")
-	for _, f := range b.figures {
-		s.WriteString(f.row())
+	where := []string{r.began.Format("2006-01-02"), processors(), "Linux " + kernel(), runtime.Version()}
+	fmt.Fprintf(&s, "%s; medians of %s; it took %.0f s.\n\n",
+		strings.Join(append(where, r.Versions...), ", "), plural(r.Rounds, "round"), r.took.Seconds())
+	s.WriteString(header(r.columns))
+	for _, f := range r.figures {
+		s.WriteString(f.row(r.columns))
 	}
 	return s.String()
 }
@@ -53,15 +53,16 @@ func kernel() string {
 }
 
 // replaceReport writes report into the generated part of the file.
-func replaceReport(file, report string) error {
+func (b *Benchmark) replaceReport(file, report string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(text), reportBegin)
-	_, after, ok2 := strings.Cut(rest, reportEnd)
+	begin, end := b.Lines()
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return fmt.Errorf("%s has no place for the report: two lines, %q and %q", file, reportBegin, reportEnd)
+		return fmt.Errorf("%s has no place for the report: two lines, %q and %q", file, begin, end)
 	}
-	return os.WriteFile(file, []byte(before+reportBegin+report+reportEnd+after), 0o644)
+	return os.WriteFile(file, []byte(before+begin+report+end+after), 0o644)
 }
