@@ -15,7 +15,7 @@ type settings struct {
 	Endpoints        string `env:"HYCO_ENDPOINTS" meaning:"comma-separated list of host:port=hybrid-connection; the name may be left out where the connection string has an EntityPath"`
 
 	LoopbackRange   string `env:"HYCO_LOOPBACK_RANGE" envDefault:"127.77.0.0/16" meaning:"where stand-in addresses come from"`
-	DNSListen       string `env:"HYCO_DNS_LISTEN" envDefault:"127.0.0.1:53" meaning:"address of the resolver, UDP and TCP"`
+	DNSListen       string `env:"HYCO_DNS_LISTEN" envDefault:"127.0.0.1:53" meaning:"addresses of the resolver, UDP and TCP, with commas between them"`
 	DNSUpstreams    string `env:"HYCO_DNS_UPSTREAMS" shown:"nameservers of /etc/resolv.conf, itself left out" meaning:"comma-separated resolvers, ip or ip:port, for all other names"`
 	DNSTTL          string `env:"HYCO_DNS_TTL" envDefault:"30s" meaning:"how long apps may remember a stand-in address"`
 	DNSCacheSize    string `env:"HYCO_DNS_CACHE_SIZE" envDefault:"4096" meaning:"replies of the resolvers for other names that are remembered; 0 = none"`

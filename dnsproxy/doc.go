@@ -33,18 +33,26 @@
 //
 // Everything else is passed on and back byte by byte. Only the id is replaced
 // on the way out and restored on the way in, so record types, EDNS options
-// and flags (RFC 6891) need not be known here. Each query has its own
-// connected socket, and with it a random port, and a random id (RFC 5452); a
-// datagram with another id or another question is ignored, and the wait goes
-// on.
+// and flags (RFC 6891) need not be known here. Each query has a random id, and
+// its socket is connected and has a random port, which serves for a tenth of a
+// second and 64 queries at most (RFC 5452); a datagram with another id or another
+// question is ignored, and the wait goes on.
 //
-// Upstreams are asked in the order given, those that were silent within the
-// last ten seconds last. Silence, a network error, SERVFAIL and REFUSED lead
-// to the next one; a single upstream that is silent is asked twice, from two
-// ports. If nobody gives anything better the first SERVFAIL or REFUSED is
-// handed on, and if nobody answers at all the client gets SERVFAIL: a resolver
-// out of reach does not prove that a name does not exist. The whole takes
-// 4.5 s at most, for common stub resolvers give up after 5 s.
+// Upstreams are asked in the order given, those that do not answer last, until a
+// probe finds within five seconds that they do again. The next one is asked when
+// nothing comes for 0.4 s, and after a network error, SERVFAIL and REFUSED; a
+// single upstream that is silent for 2 s is asked once more, from another port.
+// Whoever answers first is believed. If nobody gives anything better the first
+// SERVFAIL or REFUSED is handed on, and if nobody answers at all the client gets
+// SERVFAIL: a resolver out of reach does not prove that a name does not exist.
+// The whole takes 4.5 s at most, for common stub resolvers give up after 5 s.
+//
+// Clients that ask the same at the same time share one query. A reply that is
+// whole is remembered for as long as its shortest TTL says, a day at most, and
+// one that denies for as long as its SOA says (RFC 2308 section 5); TTLs count
+// down. What is asked for with options of EDNS is not remembered. While no
+// upstream answers, or all fail, replies are given for one more hour, with a TTL
+// of 30 s (RFC 8767).
 //
 // # Who asks, and what for
 //
@@ -65,7 +73,9 @@
 //   - A forwarded query never delays an own name: readers answer these
 //     themselves, and all waiting is done in other goroutines, of which
 //     [Server.MaxInFlight] bounds the number.
+//   - A client that holds connections on TCP, or takes no replies, keeps nobody
+//     else out.
 //
-// Not done here: caching, DNSSEC validation, DNS over TLS or HTTPS, and zone
+// Not done here: DNSSEC validation, DNS over TLS or HTTPS, and zone
 // transfers, which need more than one message for an answer.
 package dnsproxy
