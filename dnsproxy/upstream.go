@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -66,23 +67,22 @@ func failed(reply []byte) bool {
 // not answer.
 func (p *pool) order() []*upstream {
 	order := make([]*upstream, 0, len(p.upstreams)+1)
-	for rank := range 3 {
-		for _, u := range p.upstreams {
-			if u.loops.Load() {
-				continue
-			}
-			is := 0
-			switch {
-			case u.silent.Load():
-				is = 2
-			case u.doubtful.Load():
-				is = 1
-			}
-			if is == rank {
-				order = append(order, u)
-			}
+	for _, u := range p.upstreams {
+		if !u.loops.Load() {
+			order = append(order, u)
 		}
 	}
+	// Each is looked at once, for a probe may find meanwhile that it answers.
+	rank := make(map[*upstream]int, len(order))
+	for _, u := range order {
+		switch {
+		case u.silent.Load():
+			rank[u] = 2
+		case u.doubtful.Load():
+			rank[u] = 1
+		}
+	}
+	slices.SortStableFunc(order, func(a, b *upstream) int { return rank[a] - rank[b] })
 	return order
 }
 

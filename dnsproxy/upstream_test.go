@@ -346,3 +346,29 @@ func TestClientThatDoesNotReadIsDropped(t *testing.T) {
 		<-done
 	})
 }
+
+// An upstream that recovers while it is looked at is not overlooked.
+func TestUpstreamThatRecoversIsInTheOrder(t *testing.T) {
+	u := newUpstream(netip.MustParseAddrPort(first))
+	p := &pool{upstreams: []*upstream{u}}
+	var flipping sync.WaitGroup
+	done := make(chan bool)
+	flipping.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				u.silent.Store(!u.silent.Load())
+			}
+		}
+	})
+	for range 100_000 {
+		if len(p.order()) != 1 {
+			t.Error("there is nobody to ask")
+			break
+		}
+	}
+	close(done)
+	flipping.Wait()
+}
