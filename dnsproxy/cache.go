@@ -79,6 +79,18 @@ func (c *cache) put(key []byte, r *remembered) {
 	c.entries[e.key] = e
 }
 
+// forget drops what is kept under the key.
+func (c *cache) forget(key []byte) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[string(key)]; e != nil {
+		e.reply.Store(nil)
+	}
+}
+
 // evict drops one entry of at least one.
 func (c *cache) evict() {
 	e := c.hand

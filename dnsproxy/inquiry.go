@@ -150,6 +150,7 @@ func (in *inquiry) take(r result) []byte {
 		return nil
 	}
 	if in.network == "tcp" && r.lane != nil && r.reply[2]&flagTC != 0 {
+		in.pool.back(in.ctx, r.u) // it is there, whatever becomes of TCP
 		r.lane = nil
 		in.askOverTCP(r.asking)
 		return nil

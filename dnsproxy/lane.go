@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -102,6 +104,9 @@ func (l *lane) ask(a *asking) error {
 	}
 	a.lane = l
 	_, err = l.conn.Write(msg)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		l.fail(err) // it is an earlier query that was refused, and nobody else is told
+	}
 	return err
 }
 

@@ -126,7 +126,7 @@ func (p *pool) probe(ctx context.Context, u *upstream, q *query) ([]byte, error)
 		}
 		return r.reply, r.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, errSilent
 	}
 }
 

@@ -98,7 +98,7 @@ func (q *query) parseBody() (fault int) {
 	q.edns = true
 	q.size = max(minUDP, int(binary.BigEndian.Uint16(opt[3:])))
 	q.do = opt[7]&flagDO != 0
-	q.plain = opt[7]&^flagDO == 0 && opt[8] == 0 && len(opt) == optLen && len(q.raw) == end+optLen
+	q.plain = opt[7]&^flagDO == 0 && opt[8] == 0 && len(opt) == optLen && len(q.raw) == end+optLen && q.raw[11] == 1 // not in another section
 	if version := opt[6]; version != 0 {
 		return dns.RcodeBadVers
 	}

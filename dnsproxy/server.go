@@ -32,8 +32,7 @@ type Server struct {
 
 	// Timeout is how long one upstream has for its answer, one over TCP after
 	// a truncated one included. Zero means 2 s. All upstreams together have
-	// 4.5 s; if there are so many that this is less than Timeout for each,
-	// they share it equally.
+	// 4.5 s, which both attempts at a single one share.
 	Timeout time.Duration
 
 	// MaxInFlight is the number of different queries that may wait for
@@ -97,6 +96,7 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 		wg.Go(func() { stop(p.serveListener(serving, wg, ln)) })
 	}
 	for _, u := range p.pool.upstreams {
+		wg.Go(func() { p.checkLoop(serving, u) })
 		wg.Go(func() { p.watch(serving, u) })
 	}
 	wg.Go(func() { p.usage.watch(serving, p.log, s.Hooks.Usage, listenAddresses(packets, listeners)) })
@@ -145,6 +145,7 @@ func (s *Server) proxy() *proxy {
 		usage:    newUsage(s.Self),
 		siblings: newSiblings(s.Table, log, s.Hooks.Sibling),
 		pool: pool{
+			epoch:   time.Now(),
 			timeout: cmp.Or(s.Timeout, 2*time.Second),
 			dial:    s.dial,
 			log:     log,

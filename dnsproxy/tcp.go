@@ -18,6 +18,11 @@ const (
 	// to take a reply. RFC 7766 section 6.2.3 asks for seconds. It is longer
 	// than budget, so no connection ends before its queries are answered.
 	tcpIdle = 10 * time.Second
+
+	// maxPipelined bounds the forwarded queries of one connection; then it is not
+	// read until a reply has been taken. All connections together stay below what
+	// may wait for upstreams.
+	maxPipelined = 32
 )
 
 // serveListener serves the connections of one listener until that fails or
@@ -68,6 +73,11 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn, visit visitor) {
 			conn.Close() // a message cut short leaves nothing to go on with
 		}
 	}
+	slots := make(chan struct{}, maxPipelined)
+	sendOne := func(reply []byte) {
+		send(reply)
+		<-slots
+	}
 	for {
 		conn.SetReadDeadline(time.Now().Add(tcpIdle))
 		raw, err := readMessage(conn)
@@ -82,7 +92,12 @@ func (p *proxy) serveConn(ctx context.Context, conn net.Conn, visit visitor) {
 		}
 		reply, report, key := p.known(nil, q, "tcp", began, nil)
 		if reply == nil {
-			p.request(ctx, &wg, "tcp", q, key, began, send)
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			p.request(ctx, &wg, "tcp", q, key, began, sendOne)
 			continue
 		}
 		send(reply)

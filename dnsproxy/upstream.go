@@ -27,6 +27,7 @@ type pool struct {
 	asked     func(Asked)
 	dropped   func(Dropped)
 	starved   episode
+	epoch     time.Time // heard is counted from it: the wall clock may be set back
 
 	ctx     context.Context // of Serve; nil means that it does not end
 	running *sync.WaitGroup // likewise
@@ -45,8 +46,9 @@ type upstream struct {
 	addr     netip.AddrPort
 	loops    atomic.Bool   // leads back to us: never asked
 	silent   atomic.Bool   // had its time and said nothing: asked last
+	reported atomic.Bool   // the log says that it does not answer
 	doubtful atomic.Bool   // is not heard of for a while: asked after others
-	heard    atomic.Int64  // when it last replied, in Unix nanoseconds
+	heard    atomic.Int64  // when it last replied, in nanoseconds of the pool's time
 	trouble  chan struct{} // to watch: it is doubtful or silent
 
 	mu   sync.Mutex
@@ -106,11 +108,14 @@ func (p *pool) noteReply(ctx context.Context, a *asking, reply []byte) {
 
 // back notes that an upstream is there.
 func (p *pool) back(ctx context.Context, u *upstream) {
-	u.heard.Store(time.Now().UnixNano())
+	u.heard.Store(int64(time.Since(p.epoch)))
 	if u.doubtful.Load() {
 		u.doubtful.Store(false)
 	}
-	if u.silent.Load() && u.silent.Swap(false) {
+	if u.silent.Load() {
+		u.silent.Store(false)
+	}
+	if u.reported.Load() && u.reported.Swap(false) {
 		p.log.LogAttrs(ctx, slog.LevelInfo, "DNS upstream answers again", slog.String("upstream", u.addr.String()))
 	}
 }
@@ -118,8 +123,21 @@ func (p *pool) back(ctx context.Context, u *upstream) {
 // doubt notes that an asking waits for long and nothing came from its upstream
 // meanwhile.
 func (p *pool) doubt(a *asking) {
-	if a.u.heard.Load() < a.began.UnixNano() && !a.u.doubtful.Swap(true) {
+	if a.u.heard.Load() < int64(a.began.Sub(p.epoch)) && !a.u.doubtful.Swap(true) {
 		a.u.alarm()
+	}
+}
+
+// gone notes that an upstream did not answer a probe that began then, nor
+// anything since.
+func (p *pool) gone(ctx context.Context, u *upstream, began time.Time, err error) {
+	if ctx.Err() != nil || u.heard.Load() > int64(began.Sub(p.epoch)) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		return
+	}
+	u.silent.Store(true)
+	if !u.reported.Swap(true) {
+		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS upstream does not answer",
+			slog.String("upstream", u.addr.String()), slog.Any("error", err))
 	}
 }
 
@@ -138,9 +156,7 @@ func (p *pool) noteFailure(ctx context.Context, a *asking, err error) {
 	}
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		p.starved.tell(ctx, p.log, "DNS queries fail: raise the limit of open files (ulimit -n)", slog.Any("error", err))
-	} else if a.u.heard.Load() <= a.began.UnixNano() && !a.u.silent.Swap(true) {
-		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS upstream does not answer",
-			slog.String("upstream", a.u.addr.String()), slog.Any("error", err))
+	} else if a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true) {
 		a.u.alarm()
 	}
 	if p.asked != nil {
@@ -148,13 +164,14 @@ func (p *pool) noteFailure(ctx context.Context, a *asking, err error) {
 	}
 }
 
-// An episode is told about once a minute while it lasts. The zero value is ready.
+// An episode is told about once a minute while it lasts; a clock that was set back
+// looks like a long time. The zero value is ready.
 type episode struct{ told atomic.Int64 }
 
 func (e *episode) tell(ctx context.Context, log *slog.Logger, msg string, attrs ...slog.Attr) {
 	now := time.Now().UnixNano()
 	last := e.told.Load()
-	if now-last >= int64(time.Minute) && e.told.CompareAndSwap(last, now) {
+	if uint64(now-last) >= uint64(time.Minute) && e.told.CompareAndSwap(last, now) {
 		log.LogAttrs(ctx, slog.LevelWarn, msg, attrs...)
 	}
 }

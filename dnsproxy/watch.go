@@ -18,7 +18,6 @@ const (
 // answers again after it did not. Queries need not find that out: each would
 // wait in vain first.
 func (p *proxy) watch(ctx context.Context, u *upstream) {
-	p.checkLoop(ctx, u)
 	for {
 		select {
 		case <-u.trouble:
@@ -31,6 +30,8 @@ func (p *proxy) watch(ctx context.Context, u *upstream) {
 			if err == nil || errors.Is(err, errUnwell) {
 				p.pool.back(ctx, u)
 				p.judge(ctx, u, instance)
+			} else {
+				p.pool.gone(ctx, u, began, err)
 			}
 			if !sleep(ctx, time.Until(began.Add(pause))) {
 				return
