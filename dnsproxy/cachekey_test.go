@@ -1,6 +1,7 @@
 package dnsproxy_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -91,6 +92,29 @@ func TestQueriesWithMoreThanAQuestionGoRoundTheCache(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An OPT record belongs to the additional section (RFC 6891 section 6.1.1); what an
+// upstream makes of one elsewhere is for its client alone.
+func TestMisplacedOPTGoesRoundTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := &memoryUpstream{handle: replying(record(t))}
+		c := serveInMemory(t, &dnsproxy.Server{}, up)
+		good := wire(t, question(host, dns.TypeA).SetEdns0(1232, false))
+		c.raw(good)
+		misplaced := slices.Clone(good)
+		misplaced[7], misplaced[11] = 1, 0 // it is an answer
+		for range 2 {
+			c.raw(misplaced)
+			if got := c.source(); got != dnsproxy.SourceForwarded {
+				t.Errorf("the answer came from %q", got)
+			}
+		}
+		c.raw(good)
+		if got := c.source(); got != dnsproxy.SourceCache {
+			t.Errorf("the ordinary query's answer came from %q", got)
+		}
+	})
 }
 
 func TestWhatIsNoOrdinaryQuestionIsNotCached(t *testing.T) {
