@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,12 +18,19 @@ import (
 // Replies that nobody takes wait in the Server. One client has room there for a
 // few, so that others are not refused.
 func TestClientThatNeverReadsForwardedAnswersDoesNotLockOutOthers(t *testing.T) {
-	up := fakedns.Start(t, fakedns.Answer(record(t)))
+	const limit = 64 // queries, and 16 clients on average wait for each
+	const most = 20 * limit
+	arrived := make(chan bool, 2*most)
+	up := fakedns.Start(t, func(r *fakedns.Request) {
+		r.SendMsg(r.Reply(dns.RcodeSuccess, record(t)))
+		if strings.HasPrefix(r.Msg.Question[0].Name, "greedy") {
+			arrived <- true
+		}
+	})
 	pc, ln := fakedns.Listen(t)
 	ln.Close()
 	// A pipe holds nothing: the first reply waits for the client already.
 	pipes := &memoryListener{conns: make(chan net.Conn), closed: make(chan bool)}
-	const limit = 64 // and 16 clients on average wait for each
 	c := serveOn(t, &dnsproxy.Server{Upstreams: upstreams(up), MaxInFlight: limit, CacheSize: -1}, pc, pipes)
 	c.ask("udp", question(host, dns.TypeA))
 	before := runtime.NumGoroutine()
@@ -30,17 +38,23 @@ func TestClientThatNeverReadsForwardedAnswersDoesNotLockOutOthers(t *testing.T) 
 	greedy, far := net.Pipe()
 	defer greedy.Close()
 	pipes.conns <- far
-	const most = 20 * limit
 	taken := 0
-	for ; taken < most; taken++ {
-		query := wire(t, question(fmt.Sprintf("x%d.contoso.com", taken), dns.TypeA))
+	for waits := false; !waits && taken < most; {
+		query := wire(t, question(fmt.Sprintf("greedy%d.contoso.com", taken), dns.TypeA))
 		greedy.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
 		if _, err := greedy.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)); err != nil {
 			break // the server waits for it to read
 		}
+		// One by one, so that few are on their way to the upstream at a time.
+		select {
+		case <-arrived:
+			taken++
+		case <-time.After(500 * time.Millisecond):
+			waits = true
+		}
 	}
 	if taken >= limit {
-		t.Errorf("%d queries of a client that takes no reply were read", taken)
+		t.Errorf("%d queries of a client that takes no reply were forwarded", taken)
 	}
 	if more := runtime.NumGoroutine() - before; more > 2*limit {
 		t.Errorf("it keeps %d goroutines busy", more)

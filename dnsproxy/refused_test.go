@@ -1,49 +1,94 @@
-package dnsproxy_test
+package dnsproxy
 
 import (
-	"fmt"
+	"context"
+	"net"
 	"net/netip"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"github.com/miekg/dns"
-
-	"hyco-sidecar/dnsproxy"
-	"hyco-sidecar/test/fakedns"
 )
 
-// The system tells of a refusal once, whichever query of a socket it was for.
-func TestQueriesToAClosedPortDoNotWait(t *testing.T) {
-	// Nobody else takes a port of 127.0.0.2 once it is closed.
-	closed := fakedns.StartAt(t, netip.MustParseAddrPort("127.0.0.2:0"), fakedns.Silent)
-	closed.Close()
-	good := fakedns.Start(t, fakedns.Answer(record(t)))
+// A refusedConn is a UDP socket connected to a port that is closed: the system
+// tells of a refusal once, here to the write after the first.
+type refusedConn struct {
+	net.Conn
+	closed chan struct{}
+	close  func()
+
+	mu      sync.Mutex
+	written int
+}
+
+func newRefusedConn() *refusedConn {
+	closed := make(chan struct{})
+	return &refusedConn{closed: closed, close: sync.OnceFunc(func() { close(closed) })}
+}
+
+func (c *refusedConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.written++
+	if c.written == 2 {
+		return 0, syscall.ECONNREFUSED
+	}
+	return len(b), nil
+}
+
+func (c *refusedConn) Read([]byte) (int, error) {
+	<-c.closed
+	return 0, net.ErrClosed
+}
+
+func (c *refusedConn) Close() error {
+	c.close()
+	return nil
+}
+
+// Whichever query of a socket a refusal is told to, the others do not wait for a
+// reply that will not come.
+func TestQueriesThatShareARefusedSocketDoNotWait(t *testing.T) {
 	for _, test := range []struct {
 		name      string
-		upstreams []netip.AddrPort
-		want      int
+		upstreams []string
+		answered  bool
 	}{
-		{"alone", upstreams(closed), dns.RcodeServerFailure},
-		{"before a healthy one", upstreams(closed, good), dns.RcodeSuccess},
+		{"alone", []string{first}, false},
+		{"before a healthy one", []string{first, second}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := serve(t, &dnsproxy.Server{Upstreams: test.upstreams, CacheSize: -1})
-			for round := range 5 {
-				const burst = 60 // fewer than one socket takes
-				conn := c.dial("udp")
-				start := time.Now()
-				for i := range burst {
-					send(t, conn, wire(t, question(fmt.Sprintf("x%d-%d.contoso.com", round, i), dns.TypeA)))
-				}
-				for range burst {
-					if got := parse(t, recv(t, conn)); got.Rcode != test.want {
-						t.Fatalf("got %v, want %s", got, dns.RcodeToString[test.want])
+			synctest.Test(t, func(t *testing.T) {
+				healthy := &network{hosts: map[string]func([]byte) []byte{second: alive}}
+				s := &Server{dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if address == first {
+						return newRefusedConn(), nil
 					}
+					return healthy.dial(ctx, network, address)
+				}}
+				for _, a := range test.upstreams {
+					s.Upstreams = append(s.Upstreams, netip.MustParseAddrPort(a))
 				}
-				if took := time.Since(start); took > time.Second {
-					t.Fatalf("%d queries took %v", burst, took)
+				p := &s.proxy().pool
+				var asking sync.WaitGroup
+				// An even number: the first write to a socket needs another to be told.
+				for range 4 {
+					asking.Go(func() {
+						start := time.Now()
+						_, err := p.forward(t.Context(), testQuery(t), "udp")
+						if answered := err == nil; answered != test.answered {
+							t.Errorf("answered: %v, %v", answered, err)
+						}
+						if took := time.Since(start); took != 0 {
+							t.Errorf("took %v", took)
+						}
+					})
+					synctest.Wait()
 				}
-			}
+				asking.Wait()
+				time.Sleep(laneTime) // for the sockets
+			})
 		})
 	}
 }
