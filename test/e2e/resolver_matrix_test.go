@@ -20,11 +20,12 @@ const (
 	withHealthyUpstreams = 50 * time.Millisecond
 	withDeadUpstreams    = 100 * time.Millisecond
 
-	// A name is looked up so often, and the median of the times counts: one or
-	// two that the machine delays do not fail the test.
+	// A name is looked up so often, and the second best of the times counts: what
+	// a busy machine delays does not fail the test, a resolver that is slow each
+	// time does.
 	lookupAttempts = 5
 
-	// No single lookup may take so long, whatever the median is: these C
+	// No single lookup may take so long, whatever the others take: these C
 	// libraries, Go and the tools ask again when they have waited 2.5 s or 5 s
 	// in vain, so it would be one of which an answer was missing.
 	beforeAnyRetry = 2 * time.Second
@@ -126,8 +127,8 @@ func (m *matrix) check(t *testing.T, seen []sighting, name, want string, limit t
 		t.Fatalf("%s: %d lookups, not %d", name, len(took), lookupAttempts)
 	}
 	slices.Sort(took)
-	if median, most := took[len(took)/2], took[len(took)-1]; median > limit || most > beforeAnyRetry {
-		t.Errorf("%s: lookups took %v; want a median of %v at most and none above %v", name, took, limit, beforeAnyRetry)
+	if good, most := took[1], took[len(took)-1]; good > limit || most > beforeAnyRetry {
+		t.Errorf("%s: lookups took %v; want two within %v and none above %v", name, took, limit, beforeAnyRetry)
 	}
 	t.Logf("%s: %v", name, took)
 }
