@@ -74,7 +74,8 @@ func (a *answerer) answer(b []byte, q *query) ([]byte, Answered) {
 
 // refuse returns what answer returns for a query that has no answer but rcode.
 func (q *query) refuse(b []byte, rcode int) ([]byte, Answered) {
-	return q.appendRefusal(b, rcode), Answered{Source: SourceRefused, Type: Type(q.qtype), Rcode: Rcode(rcode)}
+	b = q.appendOPT(q.appendHead(b, rcode, false), rcode)
+	return b, Answered{Source: SourceRefused, Type: Type(q.qtype), Rcode: Rcode(rcode)}
 }
 
 const instancePrefix = "instance="

@@ -111,7 +111,7 @@ func (p *proxy) fly(ctx context.Context, key []byte, network string, q *query, l
 	case key != nil:
 		if r, ok := remember(q, reply, now); ok {
 			p.cache.put(key, r)
-		} else if rcode := rcodeOf(reply); (rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError) && reply[2]&flagTC == 0 {
+		} else if conclusive(reply) {
 			p.cache.forget(key) // RFC 8767 section 4: it knows better than what we keep
 		}
 	}

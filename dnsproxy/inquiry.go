@@ -3,6 +3,7 @@ package dnsproxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -194,14 +195,11 @@ func earlier(a, b time.Time) time.Time {
 // pass gives up who had their time, and asks one more upstream if they are all
 // that was asked, or if the latest is not heard of.
 func (in *inquiry) pass(now time.Time) {
-	for i := 0; i < len(in.open); {
-		a := in.open[i]
-		if now.Before(a.until) {
-			i++
-			continue
+	for _, a := range slices.Clone(in.open) {
+		if !now.Before(a.until) {
+			in.close(a)
+			in.pool.noteFailure(in.ctx, a, errSilent)
 		}
-		in.close(a)
-		in.pool.noteFailure(in.ctx, a, errSilent)
 	}
 	if len(in.open) == 0 {
 		in.askNext()
@@ -216,16 +214,15 @@ func (in *inquiry) pass(now time.Time) {
 
 // close ends the wait for a, and reports whether there was one.
 func (in *inquiry) close(a *asking) bool {
-	for i := range in.open {
-		if in.open[i] == a {
-			in.open = append(in.open[:i], in.open[i+1:]...)
-			if a.lane != nil {
-				a.lane.forget(a)
-			}
-			return true
-		}
+	i := slices.Index(in.open, a)
+	if i < 0 {
+		return false
 	}
-	return false
+	in.open = slices.Delete(in.open, i, i+1)
+	if a.lane != nil {
+		a.lane.forget(a)
+	}
+	return true
 }
 
 // end ends all waits.

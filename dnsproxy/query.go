@@ -13,6 +13,7 @@ const (
 	minUDP    = 512 // RFC 1035 section 4.2.1: what a client without EDNS takes
 
 	flagQR = 1 << 7 // in the header's third byte
+	flagAA = 1 << 2
 	flagTC = 1 << 1
 	flagRD = 1 << 0
 	flagAD = 1 << 5 // in its fourth
@@ -148,25 +149,15 @@ func questionEnd(msg []byte) (end int, ok bool) {
 // record and how many there are; ok is false if the records do not fit into
 // the message or an OPT is not owned by the root.
 func findOPT(msg []byte, off int) (opt []byte, count int, ok bool) {
-	records := 0
-	for section := 6; section < headerLen; section += 2 {
-		records += int(binary.BigEndian.Uint16(msg[section:]))
-	}
-	for range records {
-		start := off
-		end, _, ok := skipName(msg, off)
-		if !ok || end+10 > len(msg) {
+	for rr := range recordsOf(msg, off) {
+		if rr == nil {
 			return nil, 0, false
 		}
-		off = end + 10 + int(binary.BigEndian.Uint16(msg[end+8:]))
-		if off > len(msg) {
-			return nil, 0, false
-		}
-		if binary.BigEndian.Uint16(msg[end:]) == dns.TypeOPT {
-			if msg[start] != 0 {
+		if rr.rrtype == dns.TypeOPT {
+			if rr.whole[0] != 0 {
 				return nil, 0, false
 			}
-			opt = msg[start:off]
+			opt = rr.whole
 			count++
 		}
 	}

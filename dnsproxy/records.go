@@ -9,8 +9,9 @@ import (
 type rawRecord struct {
 	rrtype uint16
 	ttl    uint32
-	ttlAt  int // offset in the message
-	rdata  []byte
+	ttlAt  int    // offset in the message
+	whole  []byte // name and rdata included
+	rdata  []byte // of whole
 }
 
 // recordsOf yields the records of a message from off on, where its question
@@ -21,6 +22,7 @@ func recordsOf(msg []byte, off int) iter.Seq2[*rawRecord, int] {
 		var r rawRecord
 		for section := inAnswer; section <= inAdditional; section += 2 {
 			for range binary.BigEndian.Uint16(msg[section-1:]) {
+				start := off
 				end, _, ok := skipName(msg, off)
 				if !ok || end+10 > len(msg) {
 					yield(nil, section)
@@ -35,6 +37,7 @@ func recordsOf(msg []byte, off int) iter.Seq2[*rawRecord, int] {
 					rrtype: binary.BigEndian.Uint16(msg[end:]),
 					ttl:    binary.BigEndian.Uint32(msg[end+4:]),
 					ttlAt:  end + 4,
+					whole:  msg[start:off],
 					rdata:  msg[end+10 : off],
 				}
 				if !yield(&r, section) {

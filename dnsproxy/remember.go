@@ -38,10 +38,7 @@ type ttl struct {
 // remember returns what is to be kept of a reply to q; ok is false if that is
 // nothing: it is cut, no answer for good, or says that it holds for no time.
 func remember(q *query, reply []byte, now time.Time) (r *remembered, ok bool) {
-	if len(reply) > largestRemembered || reply[2]&flagTC != 0 {
-		return nil, false
-	}
-	if rcode := rcodeOf(reply); rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError {
+	if len(reply) > largestRemembered || !conclusive(reply) {
 		return nil, false
 	}
 	end, ok := questionEnd(reply)
@@ -81,6 +78,13 @@ func remember(q *query, reply []byte, now time.Time) (r *remembered, ok bool) {
 	return r, true
 }
 
+// conclusive reports whether a reply says all there is: it is not cut, and the name
+// exists or does not.
+func conclusive(reply []byte) bool {
+	rcode := rcodeOf(reply)
+	return reply[2]&flagTC == 0 && (rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError)
+}
+
 // fresh reports whether the reply still holds, and usable whether it may be
 // given where nobody knows better.
 func (r *remembered) fresh(now time.Time) bool  { return now.Sub(r.at) < r.lifetime }
@@ -89,7 +93,6 @@ func (r *remembered) usable(now time.Time) bool { return now.Sub(r.at) < r.lifet
 // append appends the reply to b, which is empty, as one to q: with its id, its
 // question and what is left of the time.
 func (r *remembered) append(b []byte, q *query, now time.Time) []byte {
-	const flagAA = 1 << 2
 	b = append(b, r.msg...)
 	q.claim(b)
 	b[2] &^= flagAA // RFC 1035 section 4.1.1: we are no authority for it

@@ -23,7 +23,7 @@ const (
 // appendHead appends the head of a reply to b, which is empty, and the question
 // as it was asked (RFC 1035 section 4.1).
 func (q *query) appendHead(b []byte, rcode int, authoritative bool) []byte {
-	const flagAA, flagRA = 1 << 2, 1 << 7
+	const flagRA = 1 << 7
 	opcodeAndRD := q.raw[2] & 0x79
 	cd := q.raw[3] & flagCD // RFC 4035 section 3.2.2
 	b = append(b, q.raw[0], q.raw[1], flagQR|opcodeAndRD, flagRA|cd|byte(rcode&0xF), 0, 0, 0, 0, 0, 0, 0, 0)
@@ -65,11 +65,6 @@ func (q *query) appendOPT(b []byte, rcode int, options ...byte) []byte {
 	b = append(b, byte(rcode>>4), 0, do, 0)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(options)))
 	return append(b, options...)
-}
-
-// appendRefusal appends the reply to a query that has no answer but rcode.
-func (q *query) appendRefusal(b []byte, rcode int) []byte {
-	return q.appendOPT(q.appendHead(b, rcode, false), rcode)
 }
 
 // serverFailure returns a SERVFAIL with the reason for those who understand it

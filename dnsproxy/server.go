@@ -93,7 +93,7 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 		wg.Go(func() { stop(p.serveSocket(serving, pc)) })
 	}
 	for _, ln := range listeners {
-		wg.Go(func() { stop(p.serveListener(serving, wg, ln)) })
+		wg.Go(func() { stop(p.serveListener(serving, ln)) })
 	}
 	for _, u := range p.pool.upstreams {
 		wg.Go(func() { p.checkLoop(serving, u) })
@@ -146,6 +146,7 @@ func (s *Server) proxy() *proxy {
 		siblings: newSiblings(s.Table, log, s.Hooks.Sibling),
 		pool: pool{
 			epoch:   time.Now(),
+			ctx:     context.Background(), // until Serve has one
 			timeout: cmp.Or(s.Timeout, 2*time.Second),
 			dial:    s.dial,
 			log:     log,

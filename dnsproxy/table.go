@@ -108,8 +108,8 @@ func (t *Table) record(name []byte) (record, bool) {
 
 // canonical brings a name into the form in which names are compared: lower case,
 // trailing dot, and escapes as [dns.UnpackDomainName] writes them, since the same
-// label can be escaped in several ways. The root
-// and text that is no domain name are refused.
+// label can be escaped in several ways. The root and text that is no domain name
+// are refused.
 func canonical(name string) (string, bool) {
 	if name == "" || name == "." {
 		return "", false

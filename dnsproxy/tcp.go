@@ -26,15 +26,15 @@ const (
 )
 
 // serveListener serves the connections of one listener until that fails or
-// ctx ends; the goroutines are those of wg.
-func (p *proxy) serveListener(ctx context.Context, wg *sync.WaitGroup, ln net.Listener) error {
+// ctx ends.
+func (p *proxy) serveListener(ctx context.Context, ln net.Listener) error {
 	for {
 		conn, err := p.accept(ctx, ln)
 		if err != nil {
 			return fmt.Errorf("dnsproxy: accepting on %v: %w", ln.Addr(), err)
 		}
 		visit := p.visitors.enter(conn)
-		wg.Go(func() { p.serveConn(ctx, conn, visit) })
+		p.flying.Go(func() { p.serveConn(ctx, conn, visit) })
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,15 +28,8 @@ type pool struct {
 	starved   episode
 	epoch     time.Time // heard is counted from it: the wall clock may be set back
 
-	ctx     context.Context // of Serve; nil means that it does not end
+	ctx     context.Context // of Serve
 	running *sync.WaitGroup // likewise
-}
-
-func (p *pool) life() context.Context {
-	if p.ctx == nil {
-		return context.Background()
-	}
-	return p.ctx
 }
 
 // An upstream is one of the resolvers behind us. It is asked first while it
@@ -68,24 +60,21 @@ func failed(reply []byte) bool {
 // order returns the upstreams to ask, in the order given but for those that do
 // not answer.
 func (p *pool) order() []*upstream {
+	// Each is looked at once, for a probe may find meanwhile that it answers.
 	order := make([]*upstream, 0, len(p.upstreams)+1)
+	var doubtful, silent []*upstream
 	for _, u := range p.upstreams {
-		if !u.loops.Load() {
+		switch {
+		case u.loops.Load():
+		case u.silent.Load():
+			silent = append(silent, u)
+		case u.doubtful.Load():
+			doubtful = append(doubtful, u)
+		default:
 			order = append(order, u)
 		}
 	}
-	// Each is looked at once, for a probe may find meanwhile that it answers.
-	rank := make(map[*upstream]int, len(order))
-	for _, u := range order {
-		switch {
-		case u.silent.Load():
-			rank[u] = 2
-		case u.doubtful.Load():
-			rank[u] = 1
-		}
-	}
-	slices.SortStableFunc(order, func(a, b *upstream) int { return rank[a] - rank[b] })
-	return order
+	return append(append(order, doubtful...), silent...)
 }
 
 // silent reports whether no upstream is known to answer.
@@ -131,7 +120,7 @@ func (p *pool) doubt(a *asking) {
 // gone notes that an upstream did not answer a probe that began then, nor
 // anything since.
 func (p *pool) gone(ctx context.Context, u *upstream, began time.Time, err error) {
-	if ctx.Err() != nil || u.heard.Load() > int64(began.Sub(p.epoch)) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	if ctx.Err() != nil || u.heard.Load() > int64(began.Sub(p.epoch)) || starving(err) {
 		return
 	}
 	u.silent.Store(true)
@@ -149,12 +138,18 @@ func (u *upstream) alarm() {
 	}
 }
 
+// starving reports whether err is our lack of descriptors, which says nothing about
+// an upstream.
+func starving(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // noteFailure notes that an upstream could not be asked or did not answer.
 func (p *pool) noteFailure(ctx context.Context, a *asking, err error) {
 	if ctx.Err() != nil {
 		return // we are stopping, which says nothing about the upstream
 	}
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+	if starving(err) {
 		p.starved.tell(ctx, p.log, "DNS queries fail: raise the limit of open files (ulimit -n)", slog.Any("error", err))
 	} else if a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true) {
 		a.u.alarm()
