@@ -99,6 +99,46 @@ func (e *DialError) Temporary() bool {
 	return false
 }
 
+// Reason sorts the failure into one of a few stable labels, for metrics and
+// documentation.
+func (e *DialError) Reason() string {
+	for _, known := range []struct {
+		err    error
+		reason string
+	}{
+		{ErrNoListener, "no_listener"},
+		{ErrUnknownEntity, "unknown_entity"},
+		{ErrAddressBlocked, "address_blocked"},
+		{ErrUnauthorized, "unauthorized"},
+		{ErrListenerRejected, "listener_rejected"},
+		{ErrNotAccepted, "not_accepted"},
+		{ErrUnavailable, "relay_unavailable"},
+		{ErrNotRelay, "not_a_relay"},
+		{syscall.EMFILE, "too_many_files"},
+		{syscall.ENFILE, "too_many_files"},
+	} {
+		if errors.Is(e.Err, known.err) {
+			return known.reason
+		}
+	}
+	if isCertificateError(e.Err) {
+		return "tls_untrusted"
+	}
+	switch e.Stage {
+	case StageToken:
+		return "token_failed"
+	case StageResolve:
+		return "relay_name_unknown"
+	case StageConnect:
+		return "relay_unreachable"
+	case StageProxy:
+		return "proxy_failed"
+	case StageTLS:
+		return "tls_failed"
+	}
+	return "no_answer"
+}
+
 // Next says what to do about the failure, as half a sentence without a full stop.
 func (e *DialError) Next() string {
 	switch {
@@ -148,7 +188,7 @@ func (e *DialError) Next() string {
 
 // LogAttrs returns what a log line about the failure should carry.
 func (e *DialError) LogAttrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("entity", e.Entity), slog.String("stage", string(e.Stage))}
+	attrs := []slog.Attr{slog.String("entity", e.Entity), slog.String("stage", string(e.Stage)), slog.String("reason", e.Reason())}
 	if e.Status != 0 {
 		attrs = append(attrs, slog.Int("status", e.Status), slog.String("phrase", e.Phrase))
 	}
