@@ -8,7 +8,7 @@ FUZZTIME ?= 2m
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e soak tools fuzz settings bench bench-dns
+.PHONY: help build demo test check unit e2e soak tools fuzz settings metrics bench bench-dns
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile
@@ -50,6 +50,9 @@ fuzz: ## every fuzz target for FUZZTIME (2m)
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$package; \
 		done; \
 	done
+
+metrics: ## write docs/metrics.md
+	$(GO) test ./cmd/hyco-sidecar/admin -run TestMetricsAreDocumented -update
 
 settings: ## write the settings table into README.md
 	$(GO) test ./test -run TestReadmeListsTheSettings -update

@@ -25,6 +25,9 @@ type Config struct {
 	// WarmConnections are kept ready per namespace; 0: none.
 	WarmConnections int
 
+	AdminListen []netip.AddrPort // nil: none
+	AdminPprof  bool
+
 	LogLevel  slog.Level
 	LogFormat string         // "text", "json" or "auto"
 	RootCAs   *x509.CertPool // the system's and those of HYCO_CA_FILE; nil: the system's alone

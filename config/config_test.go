@@ -87,6 +87,7 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}, DNSTTL: 30 * time.Second, DNSCacheSize: 4096,
 		ConnectTimeout: 30 * time.Second, KeepAlive: 30 * time.Second, Linger: 2 * time.Minute, DrainTimeout: 25 * time.Second,
 		MaxConnections: 4096, WarmConnections: 1, LogFormat: "auto",
+		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8477")},
 	}
 	equal := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
 	if diff := cmp.Diff(want, got, equal); diff != "" {
@@ -94,7 +95,8 @@ func TestDefaultsAndOverrides(t *testing.T) {
 	}
 	got = load(t, append(minimal, "HYCO_DNS_LISTEN=127.0.0.2:5353", "HYCO_DNS_UPSTREAMS=10.0.0.10, 10.0.0.11:5300 fd00::1 [fd00::2]:53",
 		"HYCO_DNS_TTL=1m", "HYCO_DNS_CACHE_SIZE=100", "HYCO_CONNECT_TIMEOUT=10s", "HYCO_KEEPALIVE=20s", "HYCO_LINGER=1h", "HYCO_IDLE_TIMEOUT=8h", "HYCO_DRAIN_TIMEOUT=5s",
-		"HYCO_MAX_CONNECTIONS=7", "HYCO_WARM_CONNECTIONS=0", "HYCO_LOG_LEVEL=Debug", "HYCO_LOG_FORMAT=JSON", "HYCO_LOOPBACK_RANGE=127.9.9.0/28")...)
+		"HYCO_MAX_CONNECTIONS=7", "HYCO_WARM_CONNECTIONS=0", "HYCO_LOG_LEVEL=Debug", "HYCO_LOG_FORMAT=JSON", "HYCO_LOOPBACK_RANGE=127.9.9.0/28",
+		"HYCO_ADMIN_LISTEN=0.0.0.0 [::1]:9000", "HYCO_ADMIN_PPROF=true")...)
 	if a := got.Connections[0].Address; !netip.MustParsePrefix("127.9.9.0/28").Contains(a) {
 		t.Errorf("address %s is not from the range", a)
 	}
@@ -107,9 +109,28 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:5353")}, DNSUpstreams: upstreams, DNSTTL: time.Minute, DNSCacheSize: 100,
 		ConnectTimeout: 10 * time.Second, KeepAlive: 20 * time.Second, Linger: time.Hour, IdleTimeout: 8 * time.Hour, DrainTimeout: 5 * time.Second,
 		MaxConnections: 7, LogLevel: slog.LevelDebug, LogFormat: "json",
+		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:8477"), netip.MustParseAddrPort("[::1]:9000")}, AdminPprof: true,
 	}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("overrides (-want +got)\n%s", diff)
+	}
+}
+
+func TestAdminListenIsReadAlone(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                  "[127.0.0.1:8477]",
+		"off":               "[]",
+		" Off ":             "[]",
+		"0.0.0.0":           "[0.0.0.0:8477]",
+		"[::1]:9, 10.1.1.1": "[[::1]:9 10.1.1.1:8477]",
+	} {
+		got, err := config.AdminListen([]string{"HYCO_NO_SUCH=1", "HYCO_ADMIN_LISTEN=" + value})
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%q: got %v, %v, want %s", value, got, err, want)
+		}
+	}
+	if _, err := config.AdminListen([]string{"HYCO_ADMIN_LISTEN=here"}); err == nil || !strings.Contains(err.Error(), "HYCO_ADMIN_LISTEN") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -25,7 +25,7 @@ func Load(environ []string) (Config, error) {
 		return Config{}, fmt.Errorf("config: %w", err) // all fields are text: a fault of the tags, not of the settings
 	}
 	c := Config{
-		DNSListen:       l.addrPorts("HYCO_DNS_LISTEN", l.set.DNSListen),
+		DNSListen:       l.addrPorts("HYCO_DNS_LISTEN", l.set.DNSListen, dnsPort),
 		DNSTTL:          l.duration("HYCO_DNS_TTL", l.set.DNSTTL, time.Second, 24*time.Hour),
 		DNSCacheSize:    l.count("HYCO_DNS_CACHE_SIZE", l.set.DNSCacheSize, 0, 1<<20),
 		ConnectTimeout:  l.duration("HYCO_CONNECT_TIMEOUT", l.set.ConnectTimeout, time.Second, time.Hour),
@@ -35,12 +35,14 @@ func Load(environ []string) (Config, error) {
 		DrainTimeout:    l.duration("HYCO_DRAIN_TIMEOUT", l.set.DrainTimeout, time.Millisecond, 24*time.Hour),
 		MaxConnections:  l.count("HYCO_MAX_CONNECTIONS", l.set.MaxConnections, 1, 1<<20),
 		WarmConnections: l.count("HYCO_WARM_CONNECTIONS", l.set.WarmConnections, 0, 64),
+		AdminListen:     l.adminListen(),
+		AdminPprof:      l.choice("HYCO_ADMIN_PPROF", l.set.AdminPprof, "true", "false") == "true",
 		LogLevel:        l.level("HYCO_LOG_LEVEL", l.set.LogLevel),
 		LogFormat:       l.choice("HYCO_LOG_FORMAT", l.set.LogFormat, "auto", "text", "json"),
 		RootCAs:         l.roots("HYCO_CA_FILE", l.set.CAFile),
 	}
 	if l.set.DNSUpstreams != "" {
-		c.DNSUpstreams = l.addrPorts("HYCO_DNS_UPSTREAMS", l.set.DNSUpstreams)
+		c.DNSUpstreams = l.addrPorts("HYCO_DNS_UPSTREAMS", l.set.DNSUpstreams, dnsPort)
 	}
 	l.upstreamsAreNotUs(c)
 	c.Connections = l.connections()
@@ -93,8 +95,38 @@ func (l *loader) level(name, value string) slog.Level {
 	return levels[l.choice(name, value, "debug", "info", "warn", "error")]
 }
 
-// addrPorts reads a list of ip or ip:port; the port is 53 where none is given.
-func (l *loader) addrPorts(name, value string) []netip.AddrPort {
+// The ports where a setting names none.
+const (
+	dnsPort   = 53
+	adminPort = 8477
+)
+
+// AdminListen reads HYCO_ADMIN_LISTEN alone, for commands that only talk to the
+// running sidecar. Nil means that it has none.
+func AdminListen(environ []string) ([]netip.AddrPort, error) {
+	const name = "HYCO_ADMIN_LISTEN"
+	given := make(map[string]string)
+	for _, pair := range environ {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok && strings.TrimSpace(value) != "" {
+			given[name] = strings.TrimSpace(value)
+		}
+	}
+	var l loader
+	if err := env.ParseWithOptions(&l.set, env.Options{Environment: given}); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return l.adminListen(), l.faults.ErrorOrNil()
+}
+
+func (l *loader) adminListen() []netip.AddrPort {
+	if strings.EqualFold(l.set.AdminListen, "off") {
+		return nil
+	}
+	return l.addrPorts("HYCO_ADMIN_LISTEN", l.set.AdminListen, adminPort)
+}
+
+// addrPorts reads a list of ip or ip:port; port is for those without.
+func (l *loader) addrPorts(name, value string, port uint16) []netip.AddrPort {
 	all := []netip.AddrPort{}
 	if strings.Trim(value, separators) == "" {
 		l.faults.add(name, "write ip or ip:port, or leave it out", "%s names nothing", show(value))
@@ -104,12 +136,12 @@ func (l *loader) addrPorts(name, value string) []netip.AddrPort {
 		if err != nil {
 			var addr netip.Addr
 			if addr, err = netip.ParseAddr(strings.Trim(item, "[]")); err == nil {
-				addrPort = netip.AddrPortFrom(addr, 53)
+				addrPort = netip.AddrPortFrom(addr, port)
 			}
 		}
 		switch {
 		case err != nil:
-			l.faults.add(name, "write ip or ip:port, for example 10.0.0.10:53", "%s is not an address", show(item))
+			l.faults.add(name, fmt.Sprintf("write ip or ip:port, for example 10.0.0.10:%d", port), "%s is not an address", show(item))
 		case addrPort.Port() == 0:
 			l.faults.add(name, "write a port from 1 to 65535", "%s has port 0", show(item))
 		case slices.Contains(all, addrPort):

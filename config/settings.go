@@ -26,6 +26,8 @@ type settings struct {
 	MaxConnections  string `env:"HYCO_MAX_CONNECTIONS" envDefault:"4096" meaning:"connections open at once; above it new ones wait"`
 	WarmConnections string `env:"HYCO_WARM_CONNECTIONS" envDefault:"1" meaning:"spare TLS connections kept ready per namespace while it is in use; 0 = none"`
 	DrainTimeout    string `env:"HYCO_DRAIN_TIMEOUT" envDefault:"25s" meaning:"how long open connections may go on after SIGTERM"`
+	AdminListen     string `env:"HYCO_ADMIN_LISTEN" envDefault:"127.0.0.1:8477" meaning:"addresses of the probes, metrics and status page, with commas between them; off = none"`
+	AdminPprof      string `env:"HYCO_ADMIN_PPROF" envDefault:"false" meaning:"true = serve Go's profiles at /debug/pprof/ there, to this machine alone"`
 	LogLevel        string `env:"HYCO_LOG_LEVEL" envDefault:"info" meaning:"debug, info, warn or error"`
 	LogFormat       string `env:"HYCO_LOG_FORMAT" envDefault:"auto" meaning:"text, json, or auto: text on a terminal, else JSON"`
 	CAFile          string `env:"HYCO_CA_FILE" meaning:"PEM file with certificate authorities to trust for the relay, besides the system's"`

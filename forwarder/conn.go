@@ -14,17 +14,19 @@ type conn struct {
 	app      net.Conn
 	from     *reader // of app
 	accepted time.Time
+	traffic  *Traffic
 	summary  Summary
 	done     func() // called at its end
 }
 
-func newConn(r *run, app net.Conn, target string, done func()) *conn {
+func newConn(r *run, app net.Conn, ln Listener, done func()) *conn {
 	return &conn{
 		run:      r,
 		app:      app,
 		from:     newReader(app),
 		accepted: time.Now(),
-		summary:  Summary{Target: target, ID: r.NewID()},
+		traffic:  ln.Traffic,
+		summary:  Summary{Target: ln.Target, ID: r.NewID()},
 		done:     done,
 	}
 }
@@ -41,7 +43,7 @@ func (c *conn) serve(ctx context.Context) {
 		c.finish(ctx, time.Now(), r.cause(ctx))
 		return
 	}
-	p := &pipe{Server: c.Server, app: c.app, from: c.from, remote: r.remote, before: r.before, joined: time.Now()}
+	p := &pipe{Server: c.Server, traffic: c.traffic, app: c.app, from: c.from, remote: r.remote, before: r.before, joined: time.Now()}
 	go c.carry(ctx, p)
 }
 
@@ -136,7 +138,7 @@ func (c *conn) log(ctx context.Context) {
 			attrs = append(attrs, e.LogAttrs()...)
 		}
 	}
-	if next := s.Cause.next(); next != "" {
+	if next := s.Cause.Next(); next != "" {
 		attrs = append(attrs, slog.String("next", next))
 	}
 	c.logger().LogAttrs(ctx, level, "connection closed", attrs...)

@@ -53,6 +53,7 @@ type bench struct {
 	targets   chan *memnet.Conn // far ends, in the order dialled
 	shutdown  bool
 	summaries chan forwarder.Summary
+	traffic   forwarder.Traffic
 	log       bytes.Buffer
 	stop      context.CancelFunc
 	done      chan error
@@ -82,7 +83,7 @@ func start(t *testing.T, adjust func(*bench)) *bench {
 	ctx, cancel := context.WithCancel(t.Context())
 	b.stop = cancel
 	go func() {
-		b.done <- b.server.Serve(ctx, forwarder.Listener{Listener: b.ln, Target: "sql01.corp.example:1433"})
+		b.done <- b.server.Serve(ctx, forwarder.Listener{Listener: b.ln, Target: "sql01.corp.example:1433", Traffic: &b.traffic})
 	}()
 	return b
 }

@@ -18,11 +18,12 @@ import (
 // what ends both is told once, by whoever meets it first.
 type pipe struct {
 	*Server
-	app    net.Conn
-	from   *reader // of app
-	remote net.Conn
-	before early // what the app did before that, until it is passed on
-	joined time.Time
+	traffic *Traffic // of the listener
+	app     net.Conn
+	from    *reader // of app
+	remote  net.Conn
+	before  early // what the app did before that, until it is passed on
+	joined  time.Time
 
 	pieces   atomic.Uint64 // begun upwards and done, both counted: odd while one is being written
 	watched  atomic.Bool   // stall runs
@@ -144,6 +145,7 @@ func (p *pipe) send(data []byte) bool {
 	n, err := p.remote.Write(data)
 	p.pieces.Add(1)
 	p.up.Add(int64(n))
+	p.traffic.sent(n)
 	p.touch()
 	now := time.Since(p.joined)
 	by := max(now, time.Duration(p.arriveBy.Load())) + time.Duration(n)*time.Second/slowest
@@ -247,6 +249,7 @@ func (p *pipe) deliver(data []byte) bool {
 	defer p.delivery.Unlock()
 	n, err := p.app.Write(data)
 	p.down.Add(int64(n))
+	p.traffic.delivered(n)
 	p.touch()
 	if err != nil {
 		p.end(p.appLeft(), nil)

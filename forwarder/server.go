@@ -33,6 +33,8 @@ type Request struct {
 type Listener struct {
 	net.Listener
 	Target string
+	// Traffic counts what its connections carry. Nil is not kept.
+	Traffic *Traffic
 }
 
 // Server joins accepted connections to targets. Its fields are set before Serve.
@@ -150,7 +152,7 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 			return
 		}
 		conns.Add(1)
-		c := newConn(r, app, ln.Target, conns.Done)
+		c := newConn(r, app, ln, conns.Done)
 		r.dialers.run(func() { c.serve(ctx) })
 	}
 }

@@ -25,15 +25,18 @@ var update = flag.Bool("update", false, "write generated parts of the documentat
 
 // homes are the only folders that may import a module outside tests.
 var homes = map[string][]string{
-	"github.com/caarlos0/env/v11":        {"config"},
-	"github.com/hashicorp/go-multierror": {"config", "cmd/hyco-sidecar", "cmd/hyco-devrelay"},
-	"github.com/miekg/dns":               {"dnsproxy", "test/fakedns"},
-	"github.com/coder/websocket":         {"relayclient"},
-	"golang.org/x/sys/unix":              {"cmd/hyco-sidecar", "relayclient", "dnsproxy"},
-	"golang.org/x/net/ipv4":              {"dnsproxy", "test/dnsbench"},
-	"golang.org/x/net/ipv6":              {"dnsproxy"},
-	"golang.org/x/net/dns/dnsmessage":    {"relayclient"},
-	"github.com/gobwas/ws":               {"test/relay", "test/listener", "test/relay/rawsender"},
+	"github.com/caarlos0/env/v11":                               {"config"},
+	"github.com/hashicorp/go-multierror":                        {"config", "cmd/hyco-sidecar", "cmd/hyco-devrelay"},
+	"github.com/miekg/dns":                                      {"dnsproxy", "test/fakedns"},
+	"github.com/coder/websocket":                                {"relayclient"},
+	"github.com/prometheus/client_golang/prometheus":            {"cmd/hyco-sidecar/admin"},
+	"github.com/prometheus/client_golang/prometheus/collectors": {"cmd/hyco-sidecar/admin"},
+	"github.com/prometheus/client_golang/prometheus/promhttp":   {"cmd/hyco-sidecar/admin"},
+	"golang.org/x/sys/unix":                                     {"cmd/hyco-sidecar", "relayclient", "dnsproxy"},
+	"golang.org/x/net/ipv4":                                     {"dnsproxy", "test/dnsbench"},
+	"golang.org/x/net/ipv6":                                     {"dnsproxy"},
+	"golang.org/x/net/dns/dnsmessage":                           {"relayclient"},
+	"github.com/gobwas/ws":                                      {"test/relay", "test/listener", "test/relay/rawsender"},
 }
 
 // strangers never import each other nor the programs: they share only the

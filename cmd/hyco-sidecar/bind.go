@@ -20,6 +20,7 @@ import (
 type sockets struct {
 	packets   []net.PacketConn // DNS over UDP
 	streams   []net.Listener   // DNS over TCP
+	admin     []net.Listener   // probes, metrics and status page
 	endpoints []forwarder.Listener
 }
 
@@ -30,6 +31,9 @@ func (s *sockets) close() {
 	for _, l := range s.streams {
 		l.Close()
 	}
+	for _, l := range s.admin {
+		l.Close()
+	}
 	for _, l := range s.endpoints {
 		l.Close()
 	}
@@ -37,7 +41,7 @@ func (s *sockets) close() {
 
 // bind opens every socket before anything serves, or none: its error reports
 // all that cannot be bound, each with the setting behind it and the remedy.
-func bind(ctx context.Context, dns []netip.AddrPort, endpoints []endpoint) (*sockets, error) {
+func bind(ctx context.Context, dns, admin []netip.AddrPort, endpoints []endpoint) (*sockets, error) {
 	var s sockets
 	var faults *multierror.Error
 	var lc net.ListenConfig
@@ -55,6 +59,14 @@ func bind(ctx context.Context, dns []netip.AddrPort, endpoints []endpoint) (*soc
 			s.streams = append(s.streams, stream)
 		}
 	}
+	for _, addr := range admin {
+		ln, err := lc.Listen(ctx, "tcp", addr.String())
+		if err != nil {
+			faults = multierror.Append(faults, bindError("HYCO_ADMIN_LISTEN", "tcp", addr, err))
+			continue
+		}
+		s.admin = append(s.admin, ln)
+	}
 	// The apps are on this machine: the kernel tells when one is gone, so probes
 	// are of no use, and neither are several paths.
 	local := net.ListenConfig{KeepAlive: -1}
@@ -69,7 +81,7 @@ func bind(ctx context.Context, dns []netip.AddrPort, endpoints []endpoint) (*soc
 			faults = multierror.Append(faults, bindError("endpoint "+e.name+" ("+e.Variable+")", "tcp", e.listen, err))
 			continue
 		}
-		s.endpoints = append(s.endpoints, forwarder.Listener{Listener: ln, Target: e.name})
+		s.endpoints = append(s.endpoints, forwarder.Listener{Listener: ln, Target: e.name, Traffic: e.traffic})
 	}
 	if faults != nil {
 		s.close()

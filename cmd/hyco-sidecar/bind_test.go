@@ -26,7 +26,7 @@ func TestEveryAddressThatCannotBeBoundIsReported(t *testing.T) {
 	named := func(name string, listen netip.AddrPort) endpoint {
 		return endpoint{name: name, listen: listen, Connection: config.Connection{Variable: "HYCO_CONNECTION_7_ENDPOINT"}}
 	}
-	_, err = bind(t.Context(), []netip.AddrPort{at(exact, "127.0.0.1")}, []endpoint{
+	_, err = bind(t.Context(), []netip.AddrPort{at(exact, "127.0.0.1")}, nil, []endpoint{
 		named("api.corp.example:80", at(wildcard, "127.77.1.1")),
 		named("far.corp.example:80", netip.MustParseAddrPort("192.0.2.1:80")),
 		named("good.corp.example:80", netip.MustParseAddrPort("127.77.1.2:0")),

@@ -8,25 +8,71 @@ import (
 	"hyco-sidecar/config"
 )
 
-// help says what the program does and lists every setting.
+// commands are all of them, in the order of the help.
+func commands() []command {
+	return []command{{
+		name:    "run",
+		usage:   []string{"[run]"},
+		summary: "serve until SIGTERM, then drain",
+		about: `Settings are environment variables: see ` + "`hyco-sidecar help`" + `.
+SIGTERM, SIGINT or POST /quitquitquit begins the drain; a second signal ends it
+at once, with exit code 1.
+`,
+		run: serveCommand,
+	}, {
+		name:    "config",
+		usage:   []string{"config", "config --hosts"},
+		summary: "print the plan and the settings, without secrets; --hosts: as lines of a hosts file",
+		run:     configCommand,
+	}, {
+		name:    "status",
+		usage:   []string{"status [--json]"},
+		summary: "print how the running sidecar's endpoints and resolver fare",
+		about: `Asks the running sidecar at HYCO_ADMIN_LISTEN. --json prints what /api/status
+says. Exit codes: 0 it answered, 1 it did not.
+`,
+		run: statusCommand,
+	}, {
+		name:    "healthcheck",
+		usage:   []string{"healthcheck [livez|readyz|startupz]"},
+		summary: "ask the running sidecar's probe, for images without a shell; readyz if none is named",
+		about: `Asks the running sidecar at HYCO_ADMIN_LISTEN. Exit codes: 0 the probe says ok,
+1 it does not, or nobody answers.
+`,
+		run: healthcheckCommand,
+	}, {
+		name:    "version",
+		usage:   []string{"version"},
+		summary: "print the version",
+		run:     versionCommand,
+	}}
+}
+
+// help says what the program does and lists every command and setting.
 func help(w io.Writer) {
 	fmt.Fprint(w, `hyco-sidecar gives the app beside it the endpoints of Azure Relay hybrid
 connections, with the app unchanged.
 
 Usage:
-  hyco-sidecar [run]            serve until SIGTERM, then drain
-  hyco-sidecar config           print the plan and the settings, without secrets
-  hyco-sidecar config --hosts   print the stand-in addresses as lines of a hosts file
-  hyco-sidecar version          print the version
-  hyco-sidecar help             print this
-
-Exit codes: 0 drained, 1 failed while running, 2 wrong settings or arguments.
-A second SIGTERM or SIGINT ends the drain at once, with exit code 1.
+`)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands() {
+		for i, usage := range c.usage {
+			summary := c.summary
+			if i > 0 {
+				summary = ""
+			}
+			fmt.Fprintf(tw, "  hyco-sidecar %s\t%s\n", usage, summary)
+		}
+	}
+	fmt.Fprint(tw, "  hyco-sidecar help [command]\tprint this, or more about a command\n")
+	tw.Flush()
+	fmt.Fprint(w, `
+Exit codes: 0 drained or done, 1 failed, 2 wrong settings or arguments.
 
 Settings are environment variables; N counts from 0:
 
 `)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range config.Settings() {
 		meaning := s.Meaning
 		if s.Default != "" {
@@ -38,4 +84,23 @@ Settings are environment variables; N counts from 0:
 	fmt.Fprint(w, `
 Honoured as they are: HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, GOMEMLIMIT.
 `)
+}
+
+// help says what the command does.
+func (c *call) help(w io.Writer) {
+	c.printUsage(w)
+	fmt.Fprintf(w, "\n%s\n", c.summary)
+	if c.about != "" {
+		fmt.Fprintf(w, "\n%s", c.about)
+	}
+}
+
+func (c *call) printUsage(w io.Writer) {
+	for i, usage := range c.usage {
+		lead := "usage: "
+		if i > 0 {
+			lead = "       "
+		}
+		fmt.Fprintf(w, "%shyco-sidecar %s\n", lead, usage)
+	}
 }

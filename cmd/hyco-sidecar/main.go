@@ -2,9 +2,9 @@
 // hybrid connections: it answers their names with loopback addresses, accepts
 // the app's connections there, and carries each one through the relay.
 //
-// run (serve.go) reads the settings, derives a plan (plan.go), binds every
-// socket (bind.go) and then serves. This is the only place where config,
-// dnsproxy, forwarder and relayclient meet.
+// run (serve.go) reads the settings, derives a plan (plan.go), makes the parts
+// and joins them (assemble.go), binds every socket (bind.go) and then serves.
+// This is the only place where config, dnsproxy, forwarder and relayclient meet.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // Exit codes.
@@ -33,51 +34,76 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		name, args = args[0], args[1:]
 	}
 	switch name {
-	case "run":
-		if code, ok := parse(newFlags("run"), args, stdout, stderr); !ok {
-			return code
-		}
-		return serveCommand(environ, stderr)
-	case "config":
-		flags := newFlags("config")
-		hosts := flags.Bool("hosts", false, "")
-		if code, ok := parse(flags, args, stdout, stderr); !ok {
-			return code
-		}
-		return configCommand(environ, *hosts, stdout, stderr)
-	case "version", "-version", "--version":
-		if code, ok := parse(newFlags("version"), args, stdout, stderr); !ok {
-			return code
-		}
-		fmt.Fprintln(stdout, "hyco-sidecar", version())
-		return exitOK
 	case "help", "-h", "-help", "--help":
+		if len(args) > 0 {
+			name, args = args[0], []string{"--help"}
+			break
+		}
 		help(stdout)
 		return exitOK
+	case "-version", "--version":
+		name = "version"
 	}
-	fmt.Fprintf(stderr, "hyco-sidecar: there is no command %q: see `hyco-sidecar help`\n", name)
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if i < 0 {
+		fmt.Fprintf(stderr, "hyco-sidecar: there is no command %q: see `hyco-sidecar help`\n", name)
+		return exitInvalid
+	}
+	c := &call{command: all[i], environ: environ, stdout: stdout, stderr: stderr}
+	c.flags.Init(name, flag.ContinueOnError)
+	c.flags.SetOutput(io.Discard)
+	return c.command.run(c, args)
+}
+
+// command is one of the program's.
+type command struct {
+	name    string
+	usage   []string // its forms, without the program's name
+	summary string
+	about   string // what --help says beyond that
+	run     func(c *call, args []string) int
+}
+
+// call is one execution of a command.
+type call struct {
+	command
+	environ        []string
+	stdout, stderr io.Writer
+	flags          flag.FlagSet
+}
+
+// parse reads flags and arguments, in any order. ok is false when the command is
+// done already, with code. Most is how many arguments may stand beside the flags.
+func (c *call) parse(args []string, most int) (rest []string, code int, ok bool) {
+	for {
+		if err := c.flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+			c.help(c.stdout)
+			return nil, exitOK, false
+		} else if err != nil {
+			return nil, c.misused(err), false
+		}
+		args = c.flags.Args()
+		if len(args) == 0 {
+			break
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+	if len(rest) > most {
+		return nil, c.misused(fmt.Errorf("unexpected argument %q", rest[most])), false
+	}
+	return rest, exitOK, true
+}
+
+// misused says what is wrong with the arguments.
+func (c *call) misused(err error) int {
+	fmt.Fprintf(c.stderr, "hyco-sidecar %s: %v\n", c.name, err)
+	c.printUsage(c.stderr)
 	return exitInvalid
 }
 
-func newFlags(name string) *flag.FlagSet {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	return flags
-}
-
-// parse reads a command's flags; ok is false when the command is done already.
-func parse(flags *flag.FlagSet, args []string, stdout, stderr io.Writer) (code int, ok bool) {
-	err := flags.Parse(args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		help(stdout)
-		return exitOK, false
-	case err == nil && flags.NArg() > 0:
-		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "hyco-sidecar %s: %v: see `hyco-sidecar help`\n", flags.Name(), err)
-		return exitInvalid, false
-	}
-	return exitOK, true
+// failed says what went wrong.
+func (c *call) failed(code int, err error) int {
+	fmt.Fprintf(c.stderr, "hyco-sidecar: %v\n", err)
+	return code
 }

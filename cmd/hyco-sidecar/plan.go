@@ -6,16 +6,19 @@ import (
 	"net/netip"
 	"strconv"
 
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/config"
+	"hyco-sidecar/forwarder"
 	"hyco-sidecar/relayclient"
 )
 
 // endpoint is one place where the app connects, and where that leads.
 type endpoint struct {
-	name   string         // host:port, as the app writes it
-	listen netip.AddrPort // the stand-in address and the same port
-	client *relayclient.Client
-	tokens relayclient.TokenSource
+	name    string         // host:port, as the app writes it
+	listen  netip.AddrPort // the stand-in address and the same port
+	client  *relayclient.Client
+	tokens  relayclient.TokenSource
+	traffic *forwarder.Traffic // where its bytes are counted
 	config.Connection
 }
 
@@ -39,6 +42,21 @@ func plan(cfg config.Config, newClient func(namespace string) *relayclient.Clien
 		})
 	}
 	return endpoints
+}
+
+// describe is what is known of the endpoints before the first connection.
+func describe(endpoints []endpoint) []admin.Endpoint {
+	all := make([]admin.Endpoint, 0, len(endpoints))
+	for _, e := range endpoints {
+		all = append(all, admin.Endpoint{
+			Name:       e.name,
+			Address:    e.listen.String(),
+			Namespace:  e.Namespace,
+			Entity:     e.Entity,
+			Credential: credential(e.Connection),
+		})
+	}
+	return all
 }
 
 // tokens is nil for a hybrid connection without client authorization.

@@ -1,41 +1,33 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/netip"
-	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"sync"
-	"syscall"
-	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
-	"hyco-sidecar/forwarder"
-	"hyco-sidecar/relayclient"
 )
 
 // serveCommand runs until a signal and returns the exit code.
-func serveCommand(environ []string, stderr io.Writer) int {
-	cfg, err := config.Load(environ)
-	if err != nil {
-		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
-		return exitInvalid
+func serveCommand(c *call, args []string) int {
+	if _, code, ok := c.parse(args, 0); !ok {
+		return code
 	}
-	log := newLogger(stderr, cfg)
+	cfg, err := config.Load(c.environ)
+	if err != nil {
+		return c.failed(exitInvalid, err)
+	}
+	log := newLogger(c.stderr, cfg)
 	upstreams, err := chooseUpstreams(cfg, "/etc/resolv.conf", log)
 	if err != nil {
-		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
-		return exitInvalid
+		return c.failed(exitInvalid, err)
 	}
 	ctx, stop := untilSignalled(log)
 	defer stop()
@@ -44,8 +36,7 @@ func serveCommand(environ []string, stderr io.Writer) int {
 		defer runtime.KeepAlive(headroom)
 	}
 	if err := serve(ctx, cfg, upstreams, log); err != nil {
-		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
-		return exitFailed
+		return c.failed(exitFailed, err)
 	}
 	return exitOK
 }
@@ -56,46 +47,6 @@ func serveCommand(environ []string, stderr io.Writer) int {
 // after every fifty connections took an eighth of their CPU time. The price of
 // collecting less is up to 16 MiB more of resident memory in busy times.
 const headroomSize = 8 << 20
-
-// sameSignal is how close to the first a second signal still belongs to it:
-// timeout(1) and some supervisors signal a process and then its group.
-const sameSignal = 250 * time.Millisecond
-
-// untilSignalled returns a context that the first SIGTERM or SIGINT ends; the
-// second ends the process. Connections that are then open are reset.
-func untilSignalled(log *slog.Logger) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	done := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case s := <-signals:
-			log.Info("draining", "signal", s.String())
-			cancel()
-		case <-done:
-			return
-		}
-		for began := time.Now(); ; {
-			select {
-			case s := <-signals:
-				if time.Since(began) >= sameSignal {
-					log.Warn("exiting at once", "signal", s.String())
-					os.Exit(exitFailed)
-				}
-			case <-done:
-				return
-			}
-		}
-	})
-	return ctx, func() {
-		signal.Stop(signals)
-		close(done)
-		watch.Wait()
-		cancel()
-	}
-}
 
 // chooseUpstreams returns where names that are not ours are asked: what was
 // set, which must not lead back to us, or else the machine's own nameservers
@@ -123,92 +74,65 @@ func chooseUpstreams(cfg config.Config, resolvConf string, log *slog.Logger) ([]
 	return upstreams, nil
 }
 
-// serve binds everything, then serves until ctx ends, drains and stops. DNS
-// stops last: an app that is drained still asks for names.
+// serve binds everything, then serves until ctx ends or somebody asks for that,
+// drains and stops. DNS stops late, for an app that is drained still asks for
+// names, and the probes last.
 func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) error {
-	endpoints := plan(cfg, func(namespace string) *relayclient.Client {
-		return &relayclient.Client{
-			Endpoint:        namespace,
-			RootCAs:         cfg.RootCAs,
-			KeepAlive:       cfg.KeepAlive,
-			WarmConnections: cfg.WarmConnections,
-			UserAgent:       "hyco-sidecar/" + version(),
-			Logger:          log,
-		}
-	})
-	table, err := dnsproxy.NewTable(names(cfg.Connections))
-	if err != nil {
-		return err
-	}
-	bound, err := bind(ctx, cfg.DNSListen, endpoints)
-	if err != nil {
-		return err
-	}
-
-	resolver := &dnsproxy.Server{
-		Table:     table,
-		Upstreams: upstreams,
-		TTL:       cfg.DNSTTL,
-		CacheSize: cmp.Or(cfg.DNSCacheSize, -1),
-		Self:      relays(cfg.Connections),
-		Version:   version(),
-		Logger:    log,
-	}
-	server := &forwarder.Server{
-		Dial:           dialer(endpoints),
-		NewID:          relayclient.NewID,
-		DialTimeout:    cfg.ConnectTimeout,
-		Linger:         cfg.Linger,
-		IdleTimeout:    cfg.IdleTimeout,
-		MaxConnections: cfg.MaxConnections,
-		DrainTimeout:   cfg.DrainTimeout,
-		AppClosed:      appClosed,
-		Logger:         log,
-	}
-
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
-	resolving, stopResolving := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopResolving()
-	resolved := make(chan error, 1)
-	go func() {
-		err := resolver.Serve(resolving, bound.packets, bound.streams)
-		drain() // without names no connection comes; what is open may finish
-		resolved <- err
-	}()
-	for _, e := range endpoints {
+	p, err := assemble(cfg, upstreams, log)
+	if err != nil {
+		return err
+	}
+	p.operator.Quit = func() {
+		if ctx.Err() == nil {
+			log.Info("draining", "asked_by", "/quitquitquit")
+		}
+		drain()
+	}
+	bound, err := bind(ctx, cfg.DNSListen, cfg.AdminListen, p.endpoints)
+	if err != nil {
+		return err
+	}
+
+	beside := func(serve func(ctx context.Context) error) (stop func() error) {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		ended := make(chan error, 1)
+		go func() {
+			err := serve(ctx)
+			drain() // a part that has failed ends the rest; what is open may finish
+			ended <- err
+		}()
+		return func() error {
+			cancel()
+			return <-ended
+		}
+	}
+	stopResolver := beside(func(ctx context.Context) error { return p.resolver.Serve(ctx, bound.packets, bound.streams) })
+	stopOperator := beside(func(ctx context.Context) error { return p.operator.Serve(ctx, bound.admin...) })
+	p.monitor.Enter(admin.Serving)
+	unhook := context.AfterFunc(ctx, func() { p.monitor.Enter(admin.Draining) })
+	defer unhook()
+	for _, e := range p.endpoints {
 		log.Debug("endpoint", "endpoint", e.name, "address", e.listen.String(), "namespace", e.Namespace, "entity", e.Entity)
 	}
-	log.Info("ready", "version", version(), "endpoints", len(endpoints), "dns", texts(cfg.DNSListen), "upstreams", texts(upstreams))
+	log.Info("ready", "version", version(), "endpoints", len(p.endpoints), "dns", texts(cfg.DNSListen),
+		"upstreams", texts(upstreams), "admin", texts(cfg.AdminListen))
 
-	err = server.Serve(ctx, bound.endpoints...)
-	for _, e := range endpoints {
+	err = p.forwarder.Serve(ctx, bound.endpoints...)
+	for _, e := range p.endpoints {
 		e.client.Close() // which several may share; once is enough and more do no harm
 	}
-	stopResolving()
-	if dnsErr := <-resolved; dnsErr != nil {
-		err = errors.Join(err, fmt.Errorf("the resolver failed: %w", dnsErr))
+	if failed := stopResolver(); failed != nil {
+		err = errors.Join(err, fmt.Errorf("the resolver failed: %w", failed))
+	}
+	if failed := stopOperator(); failed != nil {
+		err = errors.Join(err, fmt.Errorf("the admin server failed: %w", failed))
 	}
 	if err == nil {
 		log.Info("stopped")
 	}
 	return err
-}
-
-// dialer reaches an endpoint through its hybrid connection.
-func dialer(endpoints []endpoint) forwarder.DialFunc {
-	byName := make(map[string]endpoint, len(endpoints))
-	for _, e := range endpoints {
-		byName[e.name] = e
-	}
-	return func(ctx context.Context, req forwarder.Request) (net.Conn, error) {
-		e := byName[req.Target]
-		conn, err := e.client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: e.tokens, ID: req.ID, Last: req.Last})
-		if err != nil {
-			return nil, err // not conn, which would be a nil pointer in an interface
-		}
-		return conn, nil
-	}
 }
 
 func texts(addrs []netip.AddrPort) []string {

@@ -12,23 +12,25 @@ import (
 )
 
 // configCommand prints what run would do, without secrets.
-func configCommand(environ []string, hosts bool, stdout, stderr io.Writer) int {
-	cfg, err := config.Load(environ)
-	if err != nil {
-		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
-		return exitInvalid
+func configCommand(c *call, args []string) int {
+	hosts := c.flags.Bool("hosts", false, "")
+	if _, code, ok := c.parse(args, 0); !ok {
+		return code
 	}
-	if hosts {
-		printHosts(stdout, cfg)
+	cfg, err := config.Load(c.environ)
+	if err != nil {
+		return c.failed(exitInvalid, err)
+	}
+	if *hosts {
+		printHosts(c.stdout, cfg)
 		return exitOK
 	}
 	upstreams, err := chooseUpstreams(cfg, "/etc/resolv.conf", slog.New(slog.DiscardHandler))
 	if err != nil {
-		fmt.Fprintf(stderr, "hyco-sidecar: %v\n", err)
-		return exitInvalid
+		return c.failed(exitInvalid, err)
 	}
 	cfg.DNSUpstreams = upstreams
-	printConfig(stdout, cfg)
+	printConfig(c.stdout, cfg)
 	return exitOK
 }
 
@@ -62,6 +64,10 @@ func printConfig(w io.Writer, cfg config.Config) {
 	if cfg.IdleTimeout > 0 {
 		idle = cfg.IdleTimeout.String()
 	}
+	admin := "off"
+	if cfg.AdminListen != nil {
+		admin = strings.Join(texts(cfg.AdminListen), ", ")
+	}
 	for _, row := range [][2]string{
 		{"resolver", strings.Join(texts(cfg.DNSListen), ", ")},
 		{"other names go to", none(texts(cfg.DNSUpstreams))},
@@ -73,6 +79,7 @@ func printConfig(w io.Writer, cfg config.Config) {
 		{"connections at most", fmt.Sprint(cfg.MaxConnections)},
 		{"warm connections", fmt.Sprint(cfg.WarmConnections)},
 		{"time to drain", cfg.DrainTimeout.String()},
+		{"probes, metrics and status", admin},
 		{"log", strings.ToLower(cfg.LogLevel.String()) + ", " + cfg.LogFormat},
 	} {
 		fmt.Fprintf(tw, "%s\t%s\n", row[0], row[1])

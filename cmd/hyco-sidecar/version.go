@@ -1,6 +1,19 @@
 package main
 
-import "runtime/debug"
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// versionCommand prints what was built, with what, for what.
+func versionCommand(c *call, args []string) int {
+	if _, code, ok := c.parse(args, 0); !ok {
+		return code
+	}
+	fmt.Fprintf(c.stdout, "hyco-sidecar %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return exitOK
+}
 
 // version is what the build says about itself: a module version, or a revision.
 func version() string {

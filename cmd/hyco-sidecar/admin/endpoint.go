@@ -1,0 +1,145 @@
+package admin
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hyco-sidecar/forwarder"
+	"hyco-sidecar/relayclient"
+)
+
+// endpoint keeps the facts about one host:port.
+type endpoint struct {
+	about    Endpoint // what does not change
+	traffic  forwarder.Traffic
+	accepted atomic.Int64
+	open     atomic.Int64
+
+	mu       sync.Mutex
+	ended    map[forwarder.Cause]int64
+	refused  map[string]int64 // dials that failed, by reason
+	joined   time.Time        // when a listener last took a connection
+	joinTook time.Duration
+	failure  *Failure
+	failing  bool
+	// downThen is what the target had sent when it was last suspected to be out of
+	// reach: a byte more, and it is not.
+	suspected bool
+	downThen  int64
+}
+
+func newEndpoint(about Endpoint) *endpoint {
+	return &endpoint{about: about, ended: make(map[forwarder.Cause]int64), refused: make(map[string]int64)}
+}
+
+// Traffic returns where the bytes of an endpoint are to be counted.
+func (m *Monitor) Traffic(name string) *forwarder.Traffic { return &m.byName[name].traffic }
+
+// Connections returns the hooks that tell m of connections.
+func (m *Monitor) Connections() forwarder.Hooks {
+	return forwarder.Hooks{
+		Accepted: func(target string) {
+			m.open.Add(1)
+			e := m.byName[target]
+			e.accepted.Add(1)
+			e.open.Add(1)
+		},
+		Dialled: func(target string, took time.Duration, err error) {
+			if err == nil {
+				m.dialSeconds.WithLabelValues(target).Observe(took.Seconds())
+				m.byName[target].reached(took)
+			}
+		},
+		Closed: func(s forwarder.Summary) {
+			m.connectionSeconds.WithLabelValues(s.Target).Observe(s.Took.Seconds())
+			e := m.byName[s.Target]
+			e.closed(s)
+			e.open.Add(-1)
+			m.open.Add(-1)
+		},
+	}
+}
+
+// reached notes that a listener has taken a connection.
+func (e *endpoint) reached(took time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.joined, e.joinTook = time.Now(), took
+	if !e.suspected { // a listener that reaches no target takes connections as well
+		e.failing = false
+	}
+}
+
+// closed notes how a connection ended.
+func (e *endpoint) closed(s forwarder.Summary) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended[s.Cause]++
+	f := &Failure{At: time.Now(), ID: s.ID, Reason: string(s.Cause), Next: s.Cause.Next()}
+	switch s.Cause {
+	default:
+		return // in order, or somebody's settings
+	case forwarder.TargetUnreachable, forwarder.ClosedWithoutData:
+		e.suspected, e.downThen = true, e.traffic.Down.Load()
+	case forwarder.TunnelDropped:
+		e.suspected = false
+	case forwarder.DialFailed:
+		e.suspected = false
+		f.Reason = reason(s.Err)
+		e.refused[f.Reason]++
+	}
+	if s.Err != nil {
+		f.Error = s.Err.Error()
+	}
+	if dial, ok := errors.AsType[*relayclient.DialError](s.Err); ok {
+		f.Status, f.TrackingID, f.Next = dial.Status, dial.TrackingID, dial.Next()
+	}
+	f.See = See(f.Reason)
+	e.failure, e.failing = f, true
+}
+
+// reason is the label of a failed dial.
+func reason(err error) string {
+	if dial, ok := errors.AsType[*relayclient.DialError](err); ok {
+		return dial.Reason()
+	}
+	return "other"
+}
+
+// health reports how the last connection fared. The caller holds mu.
+func (e *endpoint) health() Health {
+	if e.suspected && e.traffic.Down.Load() > e.downThen {
+		e.suspected, e.failing = false, false
+	}
+	switch {
+	case e.failing:
+		return Failing
+	case e.joined.IsZero():
+		return Unused
+	}
+	return Healthy
+}
+
+func (e *endpoint) status() Endpoint {
+	s := e.about
+	s.Open, s.Total = e.open.Load(), e.accepted.Load()
+	s.Up, s.Down = e.traffic.Up.Load(), e.traffic.Down.Load()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s.Health = e.health()
+	for _, cause := range failures {
+		s.Failed += e.ended[cause]
+	}
+	if !e.joined.IsZero() {
+		s.LastJoined, s.JoinSeconds = new(e.joined), e.joinTook.Seconds()
+	}
+	if e.failure != nil {
+		s.LastFailure = new(*e.failure)
+	}
+	return s
+}
+
+// failures are the causes that nobody chose.
+var failures = []forwarder.Cause{forwarder.DialFailed, forwarder.TunnelDropped, forwarder.TargetUnreachable, forwarder.ClosedWithoutData}

@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"hyco-sidecar/dnsproxy"
+)
+
+// Monitor keeps the facts of one run. Make it with [NewMonitor]; its methods may
+// be called from any goroutine.
+type Monitor struct {
+	version   string
+	started   time.Time
+	limit     int
+	endpoints []*endpoint
+	byName    map[string]*endpoint
+	attempts  attempts
+	resolver  resolver
+	registry  *prometheus.Registry
+
+	dialSeconds       *prometheus.HistogramVec
+	connectionSeconds *prometheus.HistogramVec
+
+	open  atomic.Int64
+	state atomic.Value // State
+
+	mu       sync.Mutex
+	findings []Finding
+	offsets  map[string]time.Duration // of our clock, by namespace
+}
+
+// Plan is what a Monitor is about.
+type Plan struct {
+	Version        string
+	MaxConnections int
+	Endpoints      []Endpoint // with what is known before the first connection
+	DNSListen      []string
+	DNSUpstreams   []string
+	// Usage is asked how apps use the resolver. Nil is never asked.
+	Usage func() dnsproxy.Usage
+}
+
+// NewMonitor returns a Monitor in the state [Starting].
+func NewMonitor(plan Plan) *Monitor {
+	m := &Monitor{
+		version:   plan.Version,
+		started:   time.Now(),
+		limit:     plan.MaxConnections,
+		byName:    make(map[string]*endpoint, len(plan.Endpoints)),
+		resolver:  newResolver(plan),
+		registry:  prometheus.NewRegistry(),
+		offsets:   make(map[string]time.Duration),
+		attempts:  attempts{counts: make(map[attempt]int64)},
+		findings:  []Finding{},
+		endpoints: make([]*endpoint, 0, len(plan.Endpoints)),
+	}
+	m.state.Store(Starting)
+	for _, about := range plan.Endpoints {
+		e := newEndpoint(about)
+		m.endpoints = append(m.endpoints, e)
+		m.byName[about.Name] = e
+	}
+	m.dialSeconds = dialSeconds.histogram()
+	m.connectionSeconds = connectionSeconds.histogram()
+	m.registry.MustRegister(m.dialSeconds, m.connectionSeconds, m.resolver.upstreamSeconds, collector{m},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Enter notes that the process has come to a state.
+func (m *Monitor) Enter(s State) { m.state.Store(s) }
+
+func (m *Monitor) current() State { return m.state.Load().(State) }
+
+// Found notes what a look around has found, instead of what one before did.
+func (m *Monitor) Found(findings []Finding) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.findings = append([]Finding{}, findings...)
+}
+
+// ClockOffset notes our clock minus that of a namespace's relay.
+func (m *Monitor) ClockOffset(namespace string, offset time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.offsets[namespace] = offset
+}
+
+// Status returns the present state.
+func (m *Monitor) Status() Status {
+	s := Status{
+		Version:     m.version,
+		Started:     m.started,
+		Now:         time.Now(),
+		State:       m.current(),
+		Connections: Connections{Open: m.open.Load(), Limit: m.limit},
+		Endpoints:   make([]Endpoint, 0, len(m.endpoints)),
+		DNS:         m.resolver.status(),
+	}
+	for _, e := range m.endpoints {
+		s.Endpoints = append(s.Endpoints, e.status())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.Findings = append([]Finding{}, m.findings...)
+	return s
+}
+
+// notReady returns why no further work should come here: the words of /readyz.
+// Whether the relay can be reached is not among the reasons.
+func (m *Monitor) notReady() []string {
+	var reasons []string
+	switch m.current() {
+	case Starting:
+		reasons = append(reasons, "starting: not every socket is bound yet")
+	case Draining:
+		reasons = append(reasons, "draining: the process has been told to end")
+	}
+	if m.open.Load() >= int64(m.limit) {
+		reasons = append(reasons, "connections: as many are open as HYCO_MAX_CONNECTIONS allows")
+	}
+	return reasons
+}

@@ -1,0 +1,5 @@
+package admin
+
+import "net/http"
+
+func servePage(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/config"
+	"hyco-sidecar/dnsproxy"
+	"hyco-sidecar/forwarder"
+	"hyco-sidecar/relayclient"
+)
+
+// parts are what the program consists of, joined by functions and hooks.
+type parts struct {
+	endpoints []endpoint
+	resolver  *dnsproxy.Server
+	forwarder *forwarder.Server
+	monitor   *admin.Monitor
+	operator  *admin.Server // its Quit is still to be set
+}
+
+// assemble makes the parts, and starts nothing.
+func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) (*parts, error) {
+	table, err := dnsproxy.NewTable(names(cfg.Connections))
+	if err != nil {
+		return nil, err
+	}
+	var p parts
+	p.resolver = &dnsproxy.Server{
+		Table:     table,
+		Upstreams: upstreams,
+		TTL:       cfg.DNSTTL,
+		CacheSize: cmp.Or(cfg.DNSCacheSize, -1),
+		Self:      relays(cfg.Connections),
+		Version:   version(),
+		Logger:    log,
+	}
+	p.endpoints = plan(cfg, func(namespace string) *relayclient.Client {
+		return &relayclient.Client{
+			Endpoint:        namespace,
+			RootCAs:         cfg.RootCAs,
+			KeepAlive:       cfg.KeepAlive,
+			WarmConnections: cfg.WarmConnections,
+			UserAgent:       "hyco-sidecar/" + version(),
+			Logger:          log,
+		}
+	})
+	p.monitor = admin.NewMonitor(admin.Plan{
+		Version:        version(),
+		MaxConnections: cfg.MaxConnections,
+		Endpoints:      describe(p.endpoints),
+		DNSListen:      texts(cfg.DNSListen),
+		DNSUpstreams:   texts(upstreams),
+		Usage:          p.resolver.Usage,
+	})
+	p.resolver.Hooks = p.monitor.Resolver()
+	for i := range p.endpoints {
+		e := &p.endpoints[i]
+		e.client.Hooks = p.monitor.Relay(e.Namespace)
+		e.traffic = p.monitor.Traffic(e.name)
+	}
+	p.forwarder = &forwarder.Server{
+		Dial:           dialer(p.endpoints),
+		NewID:          relayclient.NewID,
+		DialTimeout:    cfg.ConnectTimeout,
+		Linger:         cfg.Linger,
+		IdleTimeout:    cfg.IdleTimeout,
+		MaxConnections: cfg.MaxConnections,
+		DrainTimeout:   cfg.DrainTimeout,
+		AppClosed:      appClosed,
+		Logger:         log,
+		Hooks:          p.monitor.Connections(),
+	}
+	p.operator = &admin.Server{Monitor: p.monitor, Pprof: cfg.AdminPprof, Logger: log}
+	return &p, nil
+}
+
+// dialer reaches an endpoint through its hybrid connection.
+func dialer(endpoints []endpoint) forwarder.DialFunc {
+	byName := make(map[string]endpoint, len(endpoints))
+	for _, e := range endpoints {
+		byName[e.name] = e
+	}
+	return func(ctx context.Context, req forwarder.Request) (net.Conn, error) {
+		e := byName[req.Target]
+		conn, err := e.client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: e.tokens, ID: req.ID, Last: req.Last})
+		if err != nil {
+			return nil, err // not conn, which would be a nil pointer in an interface
+		}
+		return conn, nil
+	}
+}
