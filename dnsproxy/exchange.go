@@ -23,7 +23,10 @@ func (p *pool) exchange(ctx context.Context, u *upstream, q *query) ([]byte, err
 		return nil, err
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		defer p.panicked.raise()
+		conn.SetDeadline(time.Unix(1, 0))
+	})
 	defer stop()
 
 	msg := slices.Clone(q.raw)

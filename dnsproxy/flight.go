@@ -64,7 +64,10 @@ func (p *proxy) depart(ctx context.Context, key []byte, network string, w waiter
 		if !p.oneMore() {
 			return false
 		}
-		p.flying.Go(func() { p.fly(ctx, nil, network, w.q, func() []waiter { return []waiter{w} }) })
+		p.flying.Go(func() {
+			defer p.panicked.raise()
+			p.fly(ctx, nil, network, w.q, func() []waiter { return []waiter{w} })
+		})
 		return true
 	}
 	// A reply over UDP may have been cut to the size that its client takes.
@@ -75,7 +78,10 @@ func (p *proxy) depart(ctx context.Context, key []byte, network string, w waiter
 	shared, ok := p.flights.join(flight, w, p.oneMore)
 	if ok && !shared {
 		key = flight[:len(key)]
-		p.flying.Go(func() { p.fly(ctx, key, network, w.q, func() []waiter { return p.flights.land(flight) }) })
+		p.flying.Go(func() {
+			defer p.panicked.raise()
+			p.fly(ctx, key, network, w.q, func() []waiter { return p.flights.land(flight) })
+		})
 	}
 	return ok
 }

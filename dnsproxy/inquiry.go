@@ -132,6 +132,7 @@ func (in *inquiry) askNext() {
 func (in *inquiry) askOverTCP(a *asking) {
 	in.open = append(in.open, a)
 	in.pool.running.Go(func() {
+		defer in.pool.panicked.raise()
 		ctx, cancel := context.WithDeadline(in.ctx, a.until)
 		defer cancel()
 		reply, err := in.pool.exchange(ctx, a.u, in.q)

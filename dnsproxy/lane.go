@@ -49,9 +49,16 @@ func (p *pool) lane(ctx context.Context, u *upstream) (*lane, error) {
 	l := &lane{conn: conn, stray: func() { p.dropped(DroppedStray) }, waiting: make(map[uint16]*asking), booked: 1, sent: 1}
 	u.lane = l
 	p.running.Go(func() {
-		stop := context.AfterFunc(p.ctx, func() { conn.Close() })
+		defer p.panicked.raise()
+		stop := context.AfterFunc(p.ctx, func() {
+			defer p.panicked.raise()
+			conn.Close()
+		})
 		defer stop()
-		retire := time.AfterFunc(laneTime, l.retire)
+		retire := time.AfterFunc(laneTime, func() {
+			defer p.panicked.raise()
+			l.retire()
+		})
 		defer retire.Stop()
 		l.read()
 	})

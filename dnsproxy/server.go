@@ -62,6 +62,11 @@ type Server struct {
 	// Hooks are called as queries are answered.
 	Hooks Hooks
 
+	// Panicked is called on a goroutine that panics, with the panic's value and
+	// the goroutine's stack, and ends the process. If it returns, or is nil, the
+	// panic takes its course.
+	Panicked func(value any, stack []byte)
+
 	dial  func(ctx context.Context, network, address string) (net.Conn, error) // nil means net.Dialer's
 	usage atomic.Pointer[usage]                                                // of the last call of Serve
 }
@@ -81,6 +86,7 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 	p.pool.ctx = serving
 	wg := p.flying
 	wg.Go(func() {
+		defer p.panicked.raise()
 		<-serving.Done()
 		for _, pc := range packets {
 			pc.Close()
@@ -90,16 +96,31 @@ func (s *Server) Serve(ctx context.Context, packets []net.PacketConn, listeners 
 		}
 	})
 	for _, pc := range packets {
-		wg.Go(func() { stop(p.serveSocket(serving, pc)) })
+		wg.Go(func() {
+			defer p.panicked.raise()
+			stop(p.serveSocket(serving, pc))
+		})
 	}
 	for _, ln := range listeners {
-		wg.Go(func() { stop(p.serveListener(serving, ln)) })
+		wg.Go(func() {
+			defer p.panicked.raise()
+			stop(p.serveListener(serving, ln))
+		})
 	}
 	for _, u := range p.pool.upstreams {
-		wg.Go(func() { p.checkLoop(serving, u) })
-		wg.Go(func() { p.watch(serving, u) })
+		wg.Go(func() {
+			defer p.panicked.raise()
+			p.checkLoop(serving, u)
+		})
+		wg.Go(func() {
+			defer p.panicked.raise()
+			p.watch(serving, u)
+		})
 	}
-	wg.Go(func() { p.usage.watch(serving, p.log, s.Hooks.Usage, listenAddresses(packets, listeners)) })
+	wg.Go(func() {
+		defer p.panicked.raise()
+		p.usage.watch(serving, p.log, s.Hooks.Usage, listenAddresses(packets, listeners))
+	})
 	wg.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -119,11 +140,13 @@ type proxy struct {
 	flights  flights
 	flying   *sync.WaitGroup // of Serve
 	overload episode
+	deaf     episode // to TCP clients
 	usage    *usage
 	siblings *siblings
 	log      *slog.Logger
 	answered func(Answered)
 	dropped  func(Dropped)
+	panicked guard
 }
 
 func (s *Server) proxy() *proxy {
@@ -142,17 +165,19 @@ func (s *Server) proxy() *proxy {
 		log:      log,
 		answered: s.Hooks.Answered,
 		dropped:  dropped,
+		panicked: s.Panicked,
 		usage:    newUsage(s.Self),
 		siblings: newSiblings(s.Table, log, s.Hooks.Sibling),
 		pool: pool{
-			epoch:   time.Now(),
-			ctx:     context.Background(), // until Serve has one
-			timeout: cmp.Or(s.Timeout, 2*time.Second),
-			dial:    s.dial,
-			log:     log,
-			asked:   s.Hooks.Asked,
-			dropped: dropped,
-			running: running,
+			panicked: s.Panicked,
+			epoch:    time.Now(),
+			ctx:      context.Background(), // until Serve has one
+			timeout:  cmp.Or(s.Timeout, 2*time.Second),
+			dial:     s.dial,
+			log:      log,
+			asked:    s.Hooks.Asked,
+			dropped:  dropped,
+			running:  running,
 		},
 	}
 	p.own = newAnswerer(s.Table, cmp.Or(s.TTL, 30*time.Second), s.Version, p.instance)
@@ -206,7 +231,12 @@ func (p *proxy) request(ctx context.Context, wg *sync.WaitGroup, network string,
 	}
 	w := waiter{q, done}
 	if network == "tcp" { // where a client can keep send waiting, but not others
-		w.done = func(reply []byte, source Source) { go done(reply, source) }
+		w.done = func(reply []byte, source Source) {
+			go func() {
+				defer p.panicked.raise()
+				done(reply, source)
+			}()
+		}
 	}
 	wg.Add(1)
 	const clientsPerQuery = 16 // on average

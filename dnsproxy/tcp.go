@@ -34,7 +34,10 @@ func (p *proxy) serveListener(ctx context.Context, ln net.Listener) error {
 			return fmt.Errorf("dnsproxy: accepting on %v: %w", ln.Addr(), err)
 		}
 		visit := p.visitors.enter(conn)
-		p.flying.Go(func() { p.serveConn(ctx, conn, visit) })
+		p.flying.Go(func() {
+			defer p.panicked.raise()
+			p.serveConn(ctx, conn, visit)
+		})
 	}
 }
 
@@ -46,7 +49,7 @@ func (p *proxy) accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
 		if err == nil || ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return conn, err
 		}
-		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS connection was not accepted",
+		p.deaf.tell(ctx, p.log, "DNS connection was not accepted",
 			slog.Any("error", err), slog.Duration("retry_in", delay))
 		if !sleep(ctx, delay) {
 			return nil, err
@@ -60,10 +63,14 @@ func (p *proxy) accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
 func (p *proxy) serveConn(ctx context.Context, conn net.Conn, visit visitor) {
 	defer conn.Close()
 	defer visit.leave()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		defer p.panicked.raise()
+		conn.Close()
+	})
 	defer stop()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer p.panicked.raise() // before anything is waited for
 	var writing sync.Mutex
 	send := func(reply []byte) {
 		writing.Lock()

@@ -28,8 +28,9 @@ type pool struct {
 	starved   episode
 	epoch     time.Time // heard is counted from it: the wall clock may be set back
 
-	ctx     context.Context // of Serve
-	running *sync.WaitGroup // likewise
+	ctx      context.Context // of Serve
+	running  *sync.WaitGroup // likewise
+	panicked guard
 }
 
 // An upstream is one of the resolvers behind us. It is asked first while it
@@ -39,6 +40,7 @@ type upstream struct {
 	loops    atomic.Bool   // leads back to us: never asked
 	silent   atomic.Bool   // had its time and said nothing: asked last
 	reported atomic.Bool   // the log says that it does not answer
+	told     episode       // of that
 	doubtful atomic.Bool   // is not heard of for a while: asked after others
 	heard    atomic.Int64  // when it last replied, in nanoseconds of the pool's time
 	trouble  chan struct{} // to watch: it is doubtful or silent
@@ -124,7 +126,7 @@ func (p *pool) gone(ctx context.Context, u *upstream, began time.Time, err error
 		return
 	}
 	u.silent.Store(true)
-	if !u.reported.Swap(true) {
+	if !u.reported.Load() && u.told.due() && !u.reported.Swap(true) {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS upstream does not answer",
 			slog.String("upstream", u.addr.String()), slog.Any("error", err))
 	}
@@ -164,9 +166,14 @@ func (p *pool) noteFailure(ctx context.Context, a *asking, err error) {
 type episode struct{ told atomic.Int64 }
 
 func (e *episode) tell(ctx context.Context, log *slog.Logger, msg string, attrs ...slog.Attr) {
-	now := time.Now().UnixNano()
-	last := e.told.Load()
-	if uint64(now-last) >= uint64(time.Minute) && e.told.CompareAndSwap(last, now) {
+	if e.due() {
 		log.LogAttrs(ctx, slog.LevelWarn, msg, attrs...)
 	}
+}
+
+// due reports whether it is time to tell, which the caller then does.
+func (e *episode) due() bool {
+	now := time.Now().UnixNano()
+	last := e.told.Load()
+	return uint64(now-last) >= uint64(time.Minute) && e.told.CompareAndSwap(last, now)
 }

@@ -16,10 +16,9 @@ type conn struct {
 	accepted time.Time
 	traffic  *Traffic
 	summary  Summary
-	done     func() // called at its end
 }
 
-func newConn(r *run, app net.Conn, ln Listener, done func()) *conn {
+func newConn(r *run, app net.Conn, ln Listener) *conn {
 	return &conn{
 		run:      r,
 		app:      app,
@@ -27,7 +26,6 @@ func newConn(r *run, app net.Conn, ln Listener, done func()) *conn {
 		accepted: time.Now(),
 		traffic:  ln.Traffic,
 		summary:  Summary{Target: ln.Target, ID: r.NewID()},
-		done:     done,
 	}
 }
 
@@ -44,7 +42,10 @@ func (c *conn) serve(ctx context.Context) {
 		return
 	}
 	p := &pipe{Server: c.Server, traffic: c.traffic, app: c.app, from: c.from, remote: r.remote, before: r.before, joined: time.Now()}
-	go c.carry(ctx, p)
+	go func() {
+		defer guard(c.Panicked).raise()
+		c.carry(ctx, p)
+	}()
 }
 
 // carry is the connection's life from there on.
@@ -71,7 +72,7 @@ func (c *conn) finish(ctx context.Context, ended time.Time, v verdict) {
 	c.Hooks.closed(c.summary)
 	<-c.slots
 	c.ended()
-	c.done()
+	c.conns.Done()
 }
 
 // reached is what came of a dial.
@@ -89,7 +90,7 @@ func (c *conn) dial(ctx context.Context) (r reached) {
 	defer cancelTimeout()
 
 	last := make(chan struct{})
-	stop := watch(c.from, cancel, last)
+	stop := watch(c.Panicked, c.from, cancel, last)
 	r.remote, r.err = c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, Last: last})
 	r.before = stop()
 	if r.err == nil && r.before.err != nil {
@@ -112,12 +113,26 @@ func (r *reached) cause(ctx context.Context) verdict {
 	return verdict{DialFailed, r.err}
 }
 
+// reason is the label that err gives itself, if it does.
+func reason(err error) string {
+	if e, ok := errors.AsType[interface {
+		error
+		Reason() string
+	}](err); ok {
+		return e.Reason()
+	}
+	return ""
+}
+
 // log writes the connection's line.
 func (c *conn) log(ctx context.Context) {
 	s := &c.summary
 	level := slog.LevelInfo
 	if !s.Cause.orderly() {
 		level = slog.LevelWarn
+		if !c.repeats.whole(ctx, likeness{s.Target, s.Cause, reason(s.Err)}) {
+			return
+		}
 	}
 	attrs := []slog.Attr{
 		slog.String("endpoint", s.Target),

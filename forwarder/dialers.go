@@ -9,9 +9,10 @@ import (
 // needs a stack many times as deep as what comes after it: growing one took 5 %
 // of a new connection's CPU time, and the connection would keep it.
 type dialers struct {
-	jobs    chan func() // unbuffered: whoever receives is waiting
-	over    <-chan struct{}
-	workers sync.WaitGroup
+	jobs     chan func() // unbuffered: whoever receives is waiting
+	over     <-chan struct{}
+	panicked guard
+	workers  sync.WaitGroup
 }
 
 // workerRest is how long a goroutine waits for another dial.
@@ -22,7 +23,10 @@ func (d *dialers) run(job func()) {
 	select {
 	case d.jobs <- job:
 	default:
-		d.workers.Go(func() { d.work(job) })
+		d.workers.Go(func() {
+			defer d.panicked.raise()
+			d.work(job)
+		})
 	}
 }
 

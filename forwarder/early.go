@@ -31,9 +31,12 @@ const watchAfter = 200 * time.Millisecond
 // watch reads ahead from app, the only way to learn that it has left, until stop
 // is called, which returns what was read. A reset cancels the dial; an end of
 // stream without a byte closes last.
-func watch(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
+func watch(panicked guard, app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
 	done := make(chan early, 1)
-	timer := time.AfterFunc(watchAfter, func() { done <- readAhead(app, cancel, last) })
+	timer := time.AfterFunc(watchAfter, func() {
+		defer panicked.raise()
+		done <- readAhead(app, cancel, last)
+	})
 	return func() early {
 		if timer.Stop() {
 			return early{}

@@ -1,7 +1,6 @@
 package forwarder_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -54,7 +53,7 @@ type bench struct {
 	shutdown  bool
 	summaries chan forwarder.Summary
 	traffic   forwarder.Traffic
-	log       bytes.Buffer
+	log       journal
 	stop      context.CancelFunc
 	done      chan error
 }

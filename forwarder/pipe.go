@@ -50,12 +50,18 @@ type pipe struct {
 // run copies until both directions have ended, closes both connections, and
 // leaves its verdict.
 func (p *pipe) run(ctx context.Context) {
-	unhook := context.AfterFunc(ctx, func() { p.end(Shutdown, nil) })
+	unhook := context.AfterFunc(ctx, func() {
+		defer guard(p.Panicked).raise()
+		p.end(Shutdown, nil)
+	})
 	defer unhook()
 	p.schedule()
 
 	var upward sync.WaitGroup
-	upward.Go(p.copyUp)
+	upward.Go(func() {
+		defer guard(p.Panicked).raise()
+		p.copyUp()
+	})
 	p.copyDown()
 	upward.Wait()
 	p.conclude()
@@ -89,7 +95,10 @@ func (p *pipe) discard() {
 // read during the dial.
 func (p *pipe) copyUp() {
 	p.watched.Store(true)
-	p.stall = time.AfterFunc(stallCheck, p.checkStall)
+	p.stall = time.AfterFunc(stallCheck, func() {
+		defer guard(p.Panicked).raise()
+		p.checkStall()
+	})
 	defer p.stall.Stop()
 	if len(p.before.data) > 0 && !p.send(p.before.data) {
 		return
@@ -378,7 +387,10 @@ func (p *pipe) schedule() {
 	case p.timer != nil:
 		p.timer.Reset(due)
 	case due != never:
-		p.timer = time.AfterFunc(due, p.tick)
+		p.timer = time.AfterFunc(due, func() {
+			defer guard(p.Panicked).raise()
+			p.tick()
+		})
 	}
 }
 

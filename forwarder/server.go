@@ -15,7 +15,8 @@ import (
 // should have a CloseWrite method; without one the target does not learn that
 // the app has ended its stream. Closing it without CloseWrite must look like a
 // connection that broke off. The error may have a LogAttrs() []slog.Attr method
-// whose attributes join the connection's log line.
+// whose attributes join the connection's log line. What its Reason() string method
+// returns, one of a fixed set of labels, tells failures apart that repeat.
 type DialFunc func(ctx context.Context, req Request) (net.Conn, error)
 
 // Request says what to dial.
@@ -61,10 +62,16 @@ type Server struct {
 	// a half-close, and again until it says yes. errors.ErrUnsupported means that
 	// it can never tell, another error that it cannot now. Nil is never asked.
 	AppClosed func(app, us netip.AddrPort) (bool, error)
-	// Logger receives one line per connection, at its end. Nil discards.
+	// Logger receives one line per connection, at its end, but of those that fail
+	// alike ten in ten seconds and then their number; at level debug, one of each.
+	// Nil discards.
 	Logger *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
+	// Panicked is called on a goroutine that panics, with the panic's value and
+	// the goroutine's stack, and ends the process. If it returns, or is nil, the
+	// panic takes its course.
+	Panicked func(value any, stack []byte)
 }
 
 // Serve accepts from listeners until ctx ends. It then still accepts while
@@ -77,11 +84,15 @@ func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
 	run := &run{
 		Server:  s,
 		slots:   make(chan struct{}, s.maxConnections()),
-		dialers: dialers{jobs: make(chan func()), over: serving.Done()},
+		dialers: dialers{jobs: make(chan func()), over: serving.Done(), panicked: s.Panicked},
+		repeats: newRepeats(s.logger(), s.Panicked),
 	}
 	var loops sync.WaitGroup
 	for _, ln := range listeners {
-		loops.Go(func() { run.accept(serving, ln) })
+		loops.Go(func() {
+			defer guard(s.Panicked).raise()
+			run.accept(serving, ln)
+		})
 	}
 
 	<-ctx.Done()
@@ -91,7 +102,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
 	}
 	stop()
 	loops.Wait()
+	run.conns.Wait()
 	run.dialers.workers.Wait()
+	run.repeats.end()
 	return nil
 }
 
@@ -101,6 +114,8 @@ type run struct {
 	slots   chan struct{} // one per connection that is dialled or open
 	full    sync.Once     // tells about the first connection that has to wait
 	dialers dialers
+	repeats *repeats
+	conns   sync.WaitGroup
 
 	mu   sync.Mutex
 	open int
@@ -116,10 +131,8 @@ const (
 	acceptSettled = 10 * time.Second
 )
 
-// accept serves ln until it is closed, and returns once its connections ended.
+// accept serves ln until it is closed.
 func (r *run) accept(ctx context.Context, ln Listener) {
-	var conns sync.WaitGroup
-	defer conns.Wait()
 	var pause time.Duration
 	var failed time.Time // when accept last failed, until that has passed
 	for {
@@ -151,8 +164,8 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 			r.ended()
 			return
 		}
-		conns.Add(1)
-		c := newConn(r, app, ln, conns.Done)
+		r.conns.Add(1)
+		c := newConn(r, app, ln)
 		r.dialers.run(func() { c.serve(ctx) })
 	}
 }

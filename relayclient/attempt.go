@@ -140,7 +140,7 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 		l.Close()
 		return nil, t.refused(ctx, StageUpgrade, resp, err)
 	}
-	return newConn(tunnel, l.Conn, l.socket, t.keepAlive()), nil
+	return newConn(tunnel, l.Conn, l.socket, t.keepAlive(), t.Panicked), nil
 }
 
 // throughProxy leaves the way to the proxy, and TLS through it, to a transport.
@@ -174,7 +174,7 @@ func (t *try) throughProxy(ctx context.Context, proxy *url.URL) (*Conn, *DialErr
 		return nil, t.refused(ctx, stage, resp, err)
 	}
 	beneath, _ := beneath(raw).(*socket)
-	return newConn(tunnel, raw, beneath, t.keepAlive()), nil
+	return newConn(tunnel, raw, beneath, t.keepAlive(), t.Panicked), nil
 }
 
 // shakeHands performs the WebSocket handshake (RFC 6455 §4.1) and returns the

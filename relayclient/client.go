@@ -41,6 +41,10 @@ type Client struct {
 
 	// Hooks are told what happens.
 	Hooks Hooks
+	// Panicked is called on a goroutine of the client's or of a Conn's that
+	// panics, with the panic's value and the goroutine's stack, and ends the
+	// process. If it returns, or is nil, the panic takes its course.
+	Panicked func(value any, stack []byte)
 
 	configured  sync.Once
 	config      *tls.Config
@@ -194,6 +198,7 @@ func (c *Client) proxied() *http.Transport {
 			Proxy: func(*http.Request) (*url.URL, error) { return c.proxyURL() },
 			// The transport lets a dial outlive its request, so it gets a bound of its own.
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				defer guard(c.Panicked).raise()
 				ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 				defer cancel()
 				return c.dialTCP(ctx, address)

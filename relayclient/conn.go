@@ -26,17 +26,18 @@ type Conn struct {
 	draining atomic.Bool   // a goroutine reads on after the peer's Close frame
 	drained  chan struct{} // closed when it met the end
 
-	ownerMu sync.Mutex
-	closed  bool
-	owned   sync.WaitGroup // goroutines that answer pings, judge silence, and drain
+	panicked guard
+	ownerMu  sync.Mutex
+	closed   bool
+	owned    sync.WaitGroup // goroutines that answer pings, judge silence, and drain
 }
 
 var _ net.Conn = (*Conn)(nil)
 
 // newConn owns tunnel and raw from now on. Beneath is the TCP connection, nil
 // where it is none of ours.
-func newConn(tunnel io.ReadWriteCloser, raw net.Conn, beneath *socket, interval time.Duration) *Conn {
-	c := &Conn{tunnel: tunnel, raw: raw, drained: make(chan struct{})}
+func newConn(tunnel io.ReadWriteCloser, raw net.Conn, beneath *socket, interval time.Duration, panicked guard) *Conn {
+	c := &Conn{tunnel: tunnel, raw: raw, drained: make(chan struct{}), panicked: panicked}
 	c.in = inbound{conn: tunnel, socket: beneath, obey: c.obey, born: time.Now()}
 	c.out = outbound{conn: tunnel, turn: make(chan struct{}, 1)}
 	c.startKeepAlive(interval)
@@ -214,7 +215,10 @@ func (c *Conn) start(f func()) bool {
 	c.ownerMu.Lock()
 	defer c.ownerMu.Unlock()
 	if !c.closed {
-		c.owned.Go(f)
+		c.owned.Go(func() {
+			defer c.panicked.raise()
+			f()
+		})
 	}
 	return !c.closed
 }

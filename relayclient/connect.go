@@ -16,8 +16,9 @@ import (
 // carried nothing yet.
 type link struct {
 	*tls.Conn
-	socket *socket // beneath; nil where it cannot be read without waiting
-	born   time.Time
+	socket   *socket // beneath; nil where it cannot be read without waiting
+	born     time.Time
+	panicked guard
 }
 
 // Close drops the connection. Nothing was said over it that a polite end would
@@ -83,11 +84,11 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 		config = config.Clone()
 		config.CurvePreferences = []tls.CurveID{tls.CurveID(curve)}
 	}
-	l := &link{Conn: tls.Client(conn, config), born: time.Now()}
+	l := &link{Conn: tls.Client(conn, config), born: time.Now(), panicked: c.Panicked}
 	if l.socket, _ = conn.(*socket); l.socket != nil {
 		l.socket.records.on = true
 	}
-	if err := within(ctx, conn, l.Handshake); err != nil {
+	if err := within(ctx, conn, c.Panicked, l.Handshake); err != nil {
 		conn.Close()
 		c.mistrust(ctx)
 		return nil, err
@@ -103,8 +104,11 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 
 // within runs f, whose reads and writes of conn the end of ctx ends. Conn is of
 // no further use then.
-func within(ctx context.Context, conn net.Conn, f func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+func within(ctx context.Context, conn net.Conn, panicked guard, f func() error) error {
+	stop := context.AfterFunc(ctx, func() {
+		defer panicked.raise()
+		_ = conn.SetDeadline(time.Unix(1, 0))
+	})
 	err := f()
 	if !stop() {
 		return ctx.Err()
@@ -116,7 +120,7 @@ func within(ctx context.Context, conn net.Conn, f func() error) error {
 // list, as Kubernetes gives every pod, would otherwise be tried through for
 // most relays' names. Only a name that does not exist so is left to the list.
 func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{Resolver: c.names.resolver()}
+	dialer := net.Dialer{Resolver: c.names.resolver(c.Panicked)}
 	conn, err := dialer.DialContext(ctx, "tcp", rooted(address))
 	unresolved, ok := errors.AsType[*net.DNSError](err)
 	switch {

@@ -27,7 +27,7 @@ var (
 // RoundTrip sends req and reads the answer's head. The body of a 101 is the
 // connection; any other answer's is left unread.
 func (x exchange) RoundTrip(req *http.Request) (resp *http.Response, err error) {
-	err = within(req.Context(), x, func() error {
+	err = within(req.Context(), x, x.panicked, func() error {
 		resp, err = x.roundTrip(req)
 		return err
 	})

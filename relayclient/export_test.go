@@ -39,7 +39,12 @@ const WarmLife = warmLife
 
 // Upgraded returns a Conn over raw as if raw had just answered 101.
 func Upgraded(raw net.Conn, keepAlive time.Duration) *Conn {
-	return newConn(raw, raw, nil, keepAlive)
+	return newConn(raw, raw, nil, keepAlive, nil)
+}
+
+// Guarded is Upgraded with a client's Panicked.
+func Guarded(raw net.Conn, keepAlive time.Duration, panicked func(value any, stack []byte)) *Conn {
+	return newConn(raw, raw, nil, keepAlive, panicked)
 }
 
 // UpgradedTLS is the same with TLS over tcp.
@@ -51,7 +56,7 @@ func UpgradedTLS(t testing.TB, tcp *net.TCPConn, config *tls.Config) *Conn {
 	if err := conn.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	return newConn(conn, conn, s, time.Hour)
+	return newConn(conn, conn, s, time.Hour, nil)
 }
 
 // Sanitize is sanitize.
@@ -81,7 +86,7 @@ func Names(address string, now func() time.Time) *net.Resolver {
 	c := &nameCache{now: now, dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}}
-	return c.resolver()
+	return c.resolver(nil)
 }
 
 // WaitDrained waits until the connection has ended after the peer's Close.

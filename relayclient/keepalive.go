@@ -37,7 +37,10 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 	k.interval = interval
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(interval, func() { c.start(c.checkAlive) })
+	k.timer = time.AfterFunc(interval, func() {
+		defer c.panicked.raise()
+		c.start(c.checkAlive)
+	})
 }
 
 // checkAlive runs when the timer fires. Whatever arrives is a sign of life.

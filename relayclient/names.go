@@ -41,12 +41,15 @@ const (
 )
 
 // resolver looks names up through the cache.
-func (c *nameCache) resolver() *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: c.connect}
+func (c *nameCache) resolver(panicked guard) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		defer panicked.raise() // on a goroutine of net's, as are the reads and writes
+		return c.connect(ctx, panicked, network, address)
+	}}
 }
 
 // connect returns a connection to a nameserver. Only datagrams are remembered.
-func (c *nameCache) connect(ctx context.Context, network, address string) (net.Conn, error) {
+func (c *nameCache) connect(ctx context.Context, panicked guard, network, address string) (net.Conn, error) {
 	dial := c.dial
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
@@ -56,7 +59,7 @@ func (c *nameCache) connect(ctx context.Context, network, address string) (net.C
 	if err != nil || !ok || !strings.HasPrefix(network, "udp") {
 		return conn, err
 	}
-	return &nameserver{UDPConn: udp, cache: c, address: address}, nil
+	return &nameserver{UDPConn: udp, cache: c, panicked: panicked, address: address}, nil
 }
 
 func (c *nameCache) time() time.Time {
@@ -95,15 +98,17 @@ func (c *nameCache) forget() {
 // written, then replies read until one fits.
 type nameserver struct {
 	*net.UDPConn
-	cache   *nameCache
-	address string
-	query   []byte
-	reply   []byte // remembered, for the next Read
+	cache    *nameCache
+	panicked guard
+	address  string
+	query    []byte
+	reply    []byte // remembered, for the next Read
 }
 
 func (n *nameserver) key() string { return n.address + "\x00" + string(n.query[2:]) }
 
 func (n *nameserver) Write(query []byte) (int, error) {
+	defer n.panicked.raise()
 	if len(query) < 2 {
 		return n.UDPConn.Write(query)
 	}
@@ -116,6 +121,7 @@ func (n *nameserver) Write(query []byte) (int, error) {
 }
 
 func (n *nameserver) Read(p []byte) (int, error) {
+	defer n.panicked.raise()
 	if n.reply != nil {
 		size := copy(p, n.reply)
 		n.reply = nil

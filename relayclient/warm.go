@@ -82,7 +82,10 @@ func (w *warmth) used(c *Client) {
 		var ctx context.Context
 		ctx, w.stop = context.WithCancel(context.Background())
 		w.wake = make(chan struct{}, 1)
-		w.done.Go(func() { w.keep(ctx, c) })
+		w.done.Go(func() {
+			defer guard(c.Panicked).raise()
+			w.keep(ctx, c)
+		})
 	}
 	select {
 	case w.wake <- struct{}{}:
@@ -171,6 +174,7 @@ func (l *link) doubt() (stop func()) {
 	var over atomic.Bool
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
+		defer l.panicked.raise()
 		if over.Load() {
 			return
 		}

@@ -24,7 +24,7 @@ type parts struct {
 }
 
 // assemble makes the parts, and starts nothing.
-func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) (*parts, error) {
+func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) (*parts, error) {
 	table, err := dnsproxy.NewTable(names(cfg.Connections))
 	if err != nil {
 		return nil, err
@@ -38,6 +38,7 @@ func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) (
 		Self:      relays(cfg.Connections),
 		Version:   version(),
 		Logger:    log,
+		Panicked:  panicked,
 	}
 	p.endpoints = plan(cfg, func(namespace string) *relayclient.Client {
 		return &relayclient.Client{
@@ -47,6 +48,7 @@ func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) (
 			WarmConnections: cfg.WarmConnections,
 			UserAgent:       "hyco-sidecar/" + version(),
 			Logger:          log,
+			Panicked:        panicked,
 		}
 	})
 	p.monitor = admin.NewMonitor(admin.Plan{
@@ -56,6 +58,7 @@ func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) (
 		DNSListen:      texts(cfg.DNSListen),
 		DNSUpstreams:   texts(upstreams),
 		Usage:          p.resolver.Usage,
+		Panicked:       panicked,
 	})
 	p.resolver.Hooks = p.monitor.Resolver()
 	for i := range p.endpoints {
@@ -74,6 +77,7 @@ func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) (
 		AppClosed:      appClosed,
 		Logger:         log,
 		Hooks:          p.monitor.Connections(),
+		Panicked:       panicked,
 	}
 	p.operator = &admin.Server{Monitor: p.monitor, Pprof: cfg.AdminPprof, Logger: log}
 	return &p, nil

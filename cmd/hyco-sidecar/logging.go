@@ -8,13 +8,14 @@ import (
 	"hyco-sidecar/config"
 )
 
-// newLogger writes to w as cfg says.
+// newLogger writes to w as cfg says. Warnings and errors also tell where they are
+// explained.
 func newLogger(w io.Writer, cfg config.Config) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.LogLevel}
 	if cfg.LogFormat == "text" || cfg.LogFormat == "auto" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, options))
+		return slog.New(&seeing{Handler: slog.NewTextHandler(w, options)})
 	}
-	return slog.New(slog.NewJSONHandler(w, options))
+	return slog.New(&seeing{Handler: slog.NewJSONHandler(w, options)})
 }
 
 func isTerminal(w io.Writer) bool {

@@ -14,6 +14,8 @@ import (
 	"io"
 	"os"
 	"slices"
+
+	"hyco-sidecar/config"
 )
 
 // Exit codes.
@@ -29,6 +31,7 @@ func main() {
 
 // run executes one command and returns the exit code.
 func run(args, environ []string, stdout, stderr io.Writer) int {
+	defer panicked(newLogger(stderr, config.Config{LogFormat: "auto"})).raise()
 	name := "run"
 	if len(args) > 0 {
 		name, args = args[0], args[1:]

@@ -25,17 +25,19 @@ func serveCommand(c *call, args []string) int {
 		return c.failed(exitInvalid, err)
 	}
 	log := newLogger(c.stderr, cfg)
+	panicked := panicked(log)
+	defer panicked.raise()
 	upstreams, err := chooseUpstreams(cfg, "/etc/resolv.conf", log)
 	if err != nil {
 		return c.failed(exitInvalid, err)
 	}
-	ctx, stop := untilSignalled(log)
+	ctx, stop := untilSignalled(log, panicked)
 	defer stop()
 	if debug.SetMemoryLimit(-1) >= 8*headroomSize { // where GOMEMLIMIT leaves room for it
 		headroom := make([]byte, headroomSize)
 		defer runtime.KeepAlive(headroom)
 	}
-	if err := serve(ctx, cfg, upstreams, log); err != nil {
+	if err := serve(ctx, cfg, upstreams, log, panicked); err != nil {
 		return c.failed(exitFailed, err)
 	}
 	return exitOK
@@ -77,10 +79,10 @@ func chooseUpstreams(cfg config.Config, resolvConf string, log *slog.Logger) ([]
 // serve binds everything, then serves until ctx ends or somebody asks for that,
 // drains and stops. DNS stops late, for an app that is drained still asks for
 // names, and the probes last.
-func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger) error {
+func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
-	p, err := assemble(cfg, upstreams, log)
+	p, err := assemble(cfg, upstreams, log, panicked)
 	if err != nil {
 		return err
 	}
@@ -99,6 +101,7 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		ended := make(chan error, 1)
 		go func() {
+			defer panicked.raise()
 			err := serve(ctx)
 			drain() // a part that has failed ends the rest; what is open may finish
 			ended <- err
@@ -111,7 +114,10 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 	stopResolver := beside(func(ctx context.Context) error { return p.resolver.Serve(ctx, bound.packets, bound.streams) })
 	stopOperator := beside(func(ctx context.Context) error { return p.operator.Serve(ctx, bound.admin...) })
 	p.monitor.Enter(admin.Serving)
-	unhook := context.AfterFunc(ctx, func() { p.monitor.Enter(admin.Draining) })
+	unhook := context.AfterFunc(ctx, func() {
+		defer panicked.raise()
+		p.monitor.Enter(admin.Draining)
+	})
 	defer unhook()
 	for _, e := range p.endpoints {
 		log.Debug("endpoint", "endpoint", e.name, "address", e.listen.String(), "namespace", e.Namespace, "entity", e.Entity)

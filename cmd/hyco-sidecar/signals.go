@@ -16,13 +16,14 @@ const sameSignal = 250 * time.Millisecond
 
 // untilSignalled returns a context that the first SIGTERM or SIGINT ends; the
 // second ends the process. Connections that are then open are reset.
-func untilSignalled(log *slog.Logger) (context.Context, context.CancelFunc) {
+func untilSignalled(log *slog.Logger, panicked guard) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	done := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
+		defer panicked.raise()
 		select {
 		case s := <-signals:
 			log.Info("draining", "signal", s.String())

@@ -95,6 +95,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c collector) Collect(ch chan<- prometheus.Metric) {
+	defer c.panicked.raise() // on a goroutine of the registry's
 	s := sink{ch}
 	s.put(buildInfo, 1, c.version, runtime.Version())
 	s.put(draining, truth(c.current() == Draining))

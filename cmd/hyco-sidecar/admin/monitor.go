@@ -22,6 +22,7 @@ type Monitor struct {
 	attempts  attempts
 	resolver  resolver
 	registry  *prometheus.Registry
+	panicked  guard
 
 	dialSeconds       *prometheus.HistogramVec
 	connectionSeconds *prometheus.HistogramVec
@@ -43,6 +44,10 @@ type Plan struct {
 	DNSUpstreams   []string
 	// Usage is asked how apps use the resolver. Nil is never asked.
 	Usage func() dnsproxy.Usage
+	// Panicked is called on a goroutine that panics while it answers a request,
+	// with the panic's value and the goroutine's stack, and ends the process. If it
+	// returns, or is nil, the panic takes its course.
+	Panicked func(value any, stack []byte)
 }
 
 // NewMonitor returns a Monitor in the state [Starting].
@@ -57,6 +62,7 @@ func NewMonitor(plan Plan) *Monitor {
 		offsets:   make(map[string]time.Duration),
 		attempts:  attempts{counts: make(map[attempt]int64)},
 		findings:  []Finding{},
+		panicked:  plan.Panicked,
 		endpoints: make([]*endpoint, 0, len(plan.Endpoints)),
 	}
 	m.state.Store(Starting)

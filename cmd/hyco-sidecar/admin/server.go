@@ -58,7 +58,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	defer stop(nil)
 	var loops, conns sync.WaitGroup
 	server := &http.Server{
-		Handler:           s.Handler(),
+		Handler:           s.Monitor.panicked.handler(s.Handler()),
 		ReadHeaderTimeout: headTimeout,
 		ReadTimeout:       headTimeout,
 		WriteTimeout:      writeTimeout,
@@ -75,7 +75,10 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		},
 	}
 	for _, ln := range listeners {
-		loops.Go(func() { stop(server.Serve(ln)) })
+		loops.Go(func() {
+			defer s.Monitor.panicked.raise()
+			stop(server.Serve(ln))
+		})
 	}
 	<-ctx.Done()
 	grace, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/config"
+	"hyco-sidecar/dnsproxy"
+	"hyco-sidecar/forwarder"
+	"hyco-sidecar/relayclient"
+)
+
+// provocations make a part of the program panic with "provoked", and wait.
+var provocations = map[string]func(t *testing.T, panicked guard){
+	"the forwarder, while dialling": func(t *testing.T, panicked guard) {
+		forward(t, &forwarder.Server{Panicked: panicked, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+			panic("provoked")
+		}})
+	},
+	"the forwarder, in a hook": func(t *testing.T, panicked guard) {
+		forward(t, &forwarder.Server{
+			Panicked: panicked,
+			Dial:     func(context.Context, forwarder.Request) (net.Conn, error) { return nil, errors.New("no relay") },
+			Hooks:    forwarder.Hooks{Closed: func(forwarder.Summary) { panic("provoked") }},
+		})
+	},
+	"the forwarder, by a nil pointer": func(t *testing.T, panicked guard) {
+		var missing *endpoint
+		forward(t, &forwarder.Server{Panicked: panicked, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+			return nil, errors.New(missing.name)
+		}})
+	},
+	"a token source": func(t *testing.T, panicked guard) {
+		client := &relayclient.Client{Endpoint: "contoso.servicebus.example", Panicked: panicked}
+		forward(t, &forwarder.Server{Panicked: panicked, Dial: dialer([]endpoint{{
+			name: "sql01.corp.example:1433", client: client, tokens: badTokens{},
+		}})})
+	},
+	"the resolver, over UDP": func(t *testing.T, panicked guard) {
+		resolve(t, "udp", &dnsproxy.Server{Panicked: panicked, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+	},
+	"the resolver, over TCP": func(t *testing.T, panicked guard) {
+		resolve(t, "tcp", &dnsproxy.Server{Panicked: panicked, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+	},
+	"the resolver, while it asks": func(t *testing.T, panicked guard) {
+		nobody, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		nobody.Close()
+		resolve(t, "udp", &dnsproxy.Server{
+			Panicked:  panicked,
+			Upstreams: []netip.AddrPort{nobody.LocalAddr().(*net.UDPAddr).AddrPort()},
+			Hooks:     dnsproxy.Hooks{Asked: func(dnsproxy.Asked) { panic("provoked") }},
+		})
+	},
+	"the admin server, while it answers": func(t *testing.T, panicked guard) {
+		operate(t, admin.Plan{Panicked: panicked}, http.MethodPost, "/quitquitquit")
+	},
+	"the admin server, while metrics are gathered": func(t *testing.T, panicked guard) {
+		operate(t, admin.Plan{Panicked: panicked, Usage: func() dnsproxy.Usage { panic("provoked") }}, http.MethodGet, "/metrics")
+	},
+	"a command": func(*testing.T, guard) {
+		run([]string{"version"}, nil, badWriter{}, os.Stderr)
+	},
+}
+
+// badTokens is a token source whose author did not think of everything.
+type badTokens struct{}
+
+func (badTokens) Token(context.Context, string) (string, error) { panic(errors.New("provoked")) }
+
+type badWriter struct{}
+
+func (badWriter) Write([]byte) (int, error) { panic("provoked") }
+
+func forward(t *testing.T, s *forwarder.Server) {
+	ln := listen(t)
+	s.NewID = relayclient.NewID
+	go func() { _ = s.Serve(t.Context(), forwarder.Listener{Listener: ln, Target: "sql01.corp.example:1433"}) }()
+	app, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, app)
+	select {}
+}
+
+func resolve(t *testing.T, network string, s *dnsproxy.Server) {
+	ln := listen(t)
+	pc, err := net.ListenPacket("udp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(t.Context(), []net.PacketConn{pc}, []net.Listener{ln}) }()
+	client := dns.Client{Net: network, Timeout: time.Minute}
+	_, _, _ = client.Exchange(new(dns.Msg).SetQuestion("www.example.", dns.TypeA), ln.Addr().String())
+	select {}
+}
+
+func operate(t *testing.T, plan admin.Plan, method, path string) {
+	ln := listen(t)
+	s := &admin.Server{Monitor: admin.NewMonitor(plan), Quit: func() { panic("provoked") }}
+	go func() { _ = s.Serve(t.Context(), ln) }()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+ln.Addr().String()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		resp.Body.Close()
+	}
+	select {}
+}
+
+func listen(t *testing.T) net.Listener {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+const provokeVariable = "PROVOKE_A_PANIC_OF"
+
+// TestAPanicIsOneLineAndExitCode1 has this test run once more for each part, as a
+// program in which that part panics.
+func TestAPanicIsOneLineAndExitCode1(t *testing.T) {
+	if part := os.Getenv(provokeVariable); part != "" {
+		provocations[part](t, panicked(newLogger(os.Stderr, config.Config{LogFormat: os.Getenv("FORMAT")})))
+	}
+	for part := range provocations {
+		for _, format := range []string{"json", "text"} {
+			t.Run(part+" ("+format+")", func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestAPanicIsOneLineAndExitCode1$")
+				cmd.Env = []string{provokeVariable + "=" + part, "FORMAT=" + format, "TMPDIR=" + os.TempDir()}
+				var stderr strings.Builder
+				cmd.Stderr = &stderr
+				_ = cmd.Run()
+				if code := cmd.ProcessState.ExitCode(); code != exitFailed {
+					t.Errorf("exit code %d, want %d", code, exitFailed)
+				}
+				wantPanicLine(t, stderr.String(), format == "json" || part == "a command")
+			})
+		}
+	}
+}
+
+// wantPanicLine wants exactly one line, with all that a report needs.
+func wantPanicLine(t *testing.T, out string, isJSON bool) {
+	t.Helper()
+	if strings.Count(out, "\n") != 1 {
+		t.Fatalf("got %d lines, want 1:\n%s", strings.Count(out, "\n"), out)
+	}
+	for _, want := range []string{"a part of the program panicked", "provoked", "_test.go:", "docs/troubleshooting.md#a-part-of-the-program-panicked"} {
+		if !strings.Contains(out, want) && !(want == "provoked" && strings.Contains(out, "nil pointer")) {
+			t.Errorf("the line lacks %q:\n%s", want, out)
+		}
+	}
+	var line struct{ Level, Msg, Panic, Stack string }
+	if isJSON {
+		if err := json.Unmarshal([]byte(out), &line); err != nil || line.Level != "ERROR" || line.Panic == "" || strings.Contains(line.Stack, ").raise") {
+			t.Errorf("got %s (%v)", out, err)
+		}
+	}
+}
+
+// TestAPanicsValueCannotShowASecret: what has no words of its own is named by its
+// type, since nobody knows what it holds.
+func TestAPanicsValueCannotShowASecret(t *testing.T) {
+	const key = "c2VjcmV0LWtleQ=="
+	for _, test := range []struct {
+		value any
+		want  string
+	}{
+		{"out of range", "out of range"},
+		{errors.New("out of range"), "out of range"},
+		{http.Header{"Servicebusauthorization": {key}}, "a value of type http.Header"},
+		{struct{ Key string }{key}, "a value of type struct { Key string }"},
+		{[]string{key}, "a value of type []string"},
+		{netip.AddrPort{}, "invalid AddrPort"},
+		{nil, "a value of type <nil>"},
+	} {
+		if got := panicText(test.value); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+}
+
+func TestAPanicsLineIsBounded(t *testing.T) {
+	if got := cut(strings.Repeat("a", 1<<20), maxPanic); len(got) != maxPanic+len("…") {
+		t.Errorf("got %d bytes", len(got))
+	}
+}

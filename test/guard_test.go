@@ -1,0 +1,56 @@
+package test_test
+
+import (
+	"go/ast"
+	"slices"
+	"testing"
+)
+
+// guarded are the packages whose goroutines live as long as the sidecar. A panic
+// in one would kill a part of it, or make many lines and the wrong exit code.
+var guarded = []string{"forwarder", "relayclient", "dnsproxy", "cmd/hyco-sidecar", "cmd/hyco-sidecar/admin"}
+
+// TestEveryGoroutineBeginsWithAGuard: what runs on a goroutine of its own is a
+// function literal whose first statement is a deferred raise.
+func TestEveryGoroutineBeginsWithAGuard(t *testing.T) {
+	found := make(map[string]int)
+	for _, s := range sources(t) {
+		if s.test || !slices.Contains(guarded, s.dir) || s.path == "cmd/hyco-sidecar/panicked.go" { // where guards end
+			continue
+		}
+		check := func(f ast.Expr) {
+			found[s.dir]++
+			if lit, ok := f.(*ast.FuncLit); !ok || !beginsWithRaise(lit.Body) {
+				t.Errorf("%s starts a goroutine that does not begin with `defer ….raise()`", s.path)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				check(n.Call.Fun)
+			case *ast.CallExpr:
+				if sel, ok := n.Fun.(*ast.SelectorExpr); ok && (sel.Sel.Name == "Go" || sel.Sel.Name == "AfterFunc") {
+					check(n.Args[len(n.Args)-1])
+				}
+			}
+			return true
+		})
+	}
+	for _, dir := range guarded {
+		if found[dir] == 0 {
+			t.Errorf("%s has no goroutine: this test looks in the wrong place", dir)
+		}
+	}
+}
+
+func beginsWithRaise(body *ast.BlockStmt) bool {
+	if len(body.List) == 0 {
+		return false
+	}
+	d, ok := body.List[0].(*ast.DeferStmt)
+	if !ok {
+		return false
+	}
+	sel, ok := d.Call.Fun.(*ast.SelectorExpr)
+	return ok && sel.Sel.Name == "raise"
+}
