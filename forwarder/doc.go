@@ -6,7 +6,9 @@
 // [Server.Serve] accepts it (server.go), conn.go dials, on a goroutine of
 // dialers.go, while early.go watches whether the app is still there; pipe.go
 // copies both ways through buffers that reader.go lends, and carries every end
-// to the other side; cause.go names it, and conn.go writes one line.
+// to the other side; cause.go names it, and conn.go writes one line, unless
+// repeats.go has seen too many like it. A panic on any goroutine is handed on by
+// guard.go.
 //
 // Ends:
 //   - an end of stream is passed on as an end of stream, one direction at a time;

@@ -10,10 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -146,32 +144,14 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 // throughProxy leaves the way to the proxy, and TLS through it, to a transport.
 func (t *try) throughProxy(ctx context.Context, proxy *url.URL) (*Conn, *DialError) {
 	p := newProgress()
-	var withProxy atomic.Bool // the handshake to come is with the proxy itself
-	withProxy.Store(proxy.Scheme == "https")
 	var raw net.Conn // written before the answer is there, and read after
-	tunnel, resp, err := t.shakeHands(httptrace.WithClientTrace(p.resolving(ctx), &httptrace.ClientTrace{
-		TLSHandshakeStart: func() {
-			if !withProxy.Swap(false) {
-				p.stage.Store(StageTLS)
-				p.connected.Store(p.now())
-			}
-		},
-		GotConn: func(info httptrace.GotConnInfo) {
-			p.stage.Store(StageUpgrade)
-			p.secured.Store(p.now())
-			raw = info.Conn
-		},
-	}), t.proxied())
+	tunnel, resp, err := t.shakeHands(p.through(ctx, proxy, func(conn net.Conn) { raw = conn }), t.proxied())
 	t.spent(p)
 	if secured := p.secured.Load(); secured != 0 {
 		t.Upgrade = time.Duration(p.now() - secured)
 	}
-	stage := p.reached()
-	if stage == StageResolve || stage == StageConnect {
-		stage = StageProxy
-	}
 	if err != nil {
-		return nil, t.refused(ctx, stage, resp, err)
+		return nil, t.refused(ctx, p.stopped(proxy), resp, err)
 	}
 	beneath, _ := beneath(raw).(*socket)
 	return newConn(tunnel, raw, beneath, t.keepAlive(), t.Panicked), nil
@@ -236,7 +216,9 @@ func (h *handover) Close() error {
 
 // failed describes a failure before the relay has answered.
 func (t *try) failed(stage Stage, err error) *DialError {
-	return &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err, anonymous: t.req.Tokens == nil}
+	_, readyMade := t.req.Tokens.(*SharedAccessSignature)
+	return &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
+		anonymous: t.req.Tokens == nil, readyMade: readyMade}
 }
 
 // refused describes a handshake that failed at stage; resp is nil when there

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -163,6 +164,10 @@ func NewID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
+// errProxySetting stands for an error that quotes the setting, which may hold a
+// password.
+var errProxySetting = errors.New("the proxy's setting is not a URL")
+
 // proxyURL is the proxy on the way to the relay; nil means none.
 func (c *Client) proxyURL() (*url.URL, error) {
 	c.routed.Do(func() {
@@ -170,7 +175,10 @@ func (c *Client) proxyURL() (*url.URL, error) {
 		if proxy == nil {
 			proxy = http.ProxyFromEnvironment
 		}
-		c.proxy, c.proxyErr = proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Endpoint}})
+		var err error
+		if c.proxy, err = proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Endpoint}}); err != nil {
+			c.proxyErr = errProxySetting
+		}
 	})
 	return c.proxy, c.proxyErr
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http/httptrace"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,15 @@ func newProgress() *progress {
 
 func (p *progress) reached() Stage { return p.stage.Load().(Stage) }
 
+// stopped is the stage that failed. With a proxy, all before TLS is the way to it.
+func (p *progress) stopped(proxy *url.URL) Stage {
+	stage := p.reached()
+	if proxy != nil && (stage == StageResolve || stage == StageConnect) {
+		return StageProxy
+	}
+	return stage
+}
+
 func (p *progress) now() int64 { return int64(time.Since(p.began)) }
 
 // resolving notes when look-ups made with the context begin and end.
@@ -55,6 +65,26 @@ func (p *progress) resolving(ctx context.Context) context.Context {
 				p.stage.Store(StageConnect)
 				p.resolved.Store(p.now())
 			}
+		},
+	})
+}
+
+// through notes the steps of a transport that goes through proxy, and tells of
+// the connection that it has made.
+func (p *progress) through(ctx context.Context, proxy *url.URL, made func(net.Conn)) context.Context {
+	var withProxy atomic.Bool // the handshake to come is with the proxy itself
+	withProxy.Store(proxy.Scheme == "https")
+	return httptrace.WithClientTrace(p.resolving(ctx), &httptrace.ClientTrace{
+		TLSHandshakeStart: func() {
+			if !withProxy.Swap(false) {
+				p.stage.Store(StageTLS)
+				p.connected.Store(p.now())
+			}
+		},
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.stage.Store(StageUpgrade)
+			p.secured.Store(p.now())
+			made(info.Conn)
 		},
 	})
 }

@@ -60,7 +60,12 @@ type DialError struct {
 	Attempts   int           // how many were made
 	Err        error         // one of the sentinels above, or the network's error
 
+	// ClockOffset is this machine's clock minus the relay's, by the Date of the
+	// relay's answer and so to about a second. 0 when it is not known.
+	ClockOffset time.Duration
+
 	anonymous bool // no token was presented
+	readyMade bool // the token was made by somebody else
 }
 
 // Error describes the failure in one line and never contains a token. The
@@ -72,7 +77,11 @@ func (e *DialError) Error() string {
 		fmt.Fprintf(&b, "%s stage: ", e.Stage)
 	}
 	b.WriteString(strings.TrimPrefix(sanitize(e.Err.Error()), "relayclient: "))
-	fmt.Fprintf(&b, " (hybrid connection %q", e.Entity)
+	if e.Entity != "" {
+		fmt.Fprintf(&b, " (hybrid connection %q", e.Entity)
+	} else {
+		fmt.Fprintf(&b, " (relay %s", e.Host)
+	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ", status %d", e.Status)
 	}
@@ -109,7 +118,6 @@ func (e *DialError) Reason() string {
 		{ErrNoListener, "no_listener"},
 		{ErrUnknownEntity, "unknown_entity"},
 		{ErrAddressBlocked, "address_blocked"},
-		{ErrUnauthorized, "unauthorized"},
 		{ErrListenerRejected, "listener_rejected"},
 		{ErrNotAccepted, "not_accepted"},
 		{ErrUnavailable, "relay_unavailable"},
@@ -121,7 +129,10 @@ func (e *DialError) Reason() string {
 			return known.reason
 		}
 	}
-	if isCertificateError(e.Err) {
+	switch {
+	case errors.Is(e.Err, ErrUnauthorized):
+		return e.refusedToken()
+	case isCertificateError(e.Err):
 		return "tls_untrusted"
 	}
 	switch e.Stage {
@@ -148,10 +159,8 @@ func (e *DialError) Next() string {
 		return fmt.Sprintf("check EntityPath %q against the namespace %s", e.Entity, e.Host)
 	case errors.Is(e.Err, ErrAddressBlocked):
 		return "allow this machine's public address in the namespace's networking settings"
-	case errors.Is(e.Err, ErrUnauthorized) && e.anonymous:
-		return "add a key with the Send right to the connection string: this hybrid connection requires one"
 	case errors.Is(e.Err, ErrUnauthorized):
-		return "check SharedAccessKeyName and SharedAccessKey, that the rule has the Send right, and this machine's clock"
+		return e.nextForToken()
 	case errors.Is(e.Err, ErrListenerRejected):
 		return "ask whoever runs the listener why it rejects"
 	case errors.Is(e.Err, ErrNotAccepted):
@@ -211,6 +220,7 @@ func (e *DialError) refused(resp *http.Response) {
 		e.TrackingID = sanitize(m[1])
 	}
 	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
+	e.ClockOffset = clockOffset(resp.Header.Get("Date"), time.Now())
 	e.Err = refusal(resp.StatusCode, e.Phrase)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"hyco-sidecar/test/listener"
 	"hyco-sidecar/test/relay"
@@ -44,7 +45,12 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		roots:    x509.NewCertPool(),
 	}
 	d.roots.AppendCertsFromPEM(caPEM)
-	return d.run(ctx, ln, &relay.Server{Certificate: cert, AcceptTimeout: s.acceptTimeout, Logger: log}, stdout)
+	return d.run(ctx, ln, &relay.Server{
+		Certificate:   cert,
+		AcceptTimeout: s.acceptTimeout,
+		Clock:         func() time.Time { return time.Now().Add(s.clockOffset) },
+		Logger:        log,
+	}, stdout)
 }
 
 // devrelay is a relay about to run.

@@ -42,6 +42,7 @@ type settings struct {
 	sendKey       string
 	listenKey     string
 	acceptTimeout time.Duration
+	clockOffset   time.Duration // the relay's clock minus this machine's
 	logLevel      slog.Level
 	entities      []entity
 }
@@ -71,6 +72,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.sendKey, "send-key", "", "`key` of the rule defaultSender (default random)")
 	f.StringVar(&s.listenKey, "listen-key", "", "`key` of the rule defaultListener (default random)")
 	f.DurationVar(&s.acceptTimeout, "accept-timeout", 30*time.Second, "`time` a listener has to take a connection")
+	f.DurationVar(&s.clockOffset, "clock-offset", 0, "how far the relay's clock is ahead, as `time`; below 0: behind")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/forwarder"
 )
 
@@ -41,7 +42,7 @@ func (s *sockets) close() {
 
 // bind opens every socket before anything serves, or none: its error reports
 // all that cannot be bound, each with the setting behind it and the remedy.
-func bind(ctx context.Context, dns, admin []netip.AddrPort, endpoints []endpoint) (*sockets, error) {
+func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpoint) (*sockets, error) {
 	var s sockets
 	var faults *multierror.Error
 	var lc net.ListenConfig
@@ -59,7 +60,7 @@ func bind(ctx context.Context, dns, admin []netip.AddrPort, endpoints []endpoint
 			s.streams = append(s.streams, stream)
 		}
 	}
-	for _, addr := range admin {
+	for _, addr := range operator {
 		ln, err := lc.Listen(ctx, "tcp", addr.String())
 		if err != nil {
 			faults = multierror.Append(faults, bindError("HYCO_ADMIN_LISTEN", "tcp", addr, err))
@@ -73,8 +74,8 @@ func bind(ctx context.Context, dns, admin []netip.AddrPort, endpoints []endpoint
 	local.SetMultipathTCP(false)
 	for _, e := range endpoints {
 		ln, err := local.Listen(ctx, "tcp", e.listen.String())
-		if err != nil && slices.Contains(dns, e.listen) {
-			faults = multierror.Append(faults, fmt.Errorf("endpoint %s (%s): tcp %s: the sidecar's own resolver has it (HYCO_DNS_LISTEN): give the host another address", e.name, e.Variable, e.listen))
+		if setting := ours(e.listen, dns, operator); err != nil && setting != "" {
+			faults = multierror.Append(faults, fmt.Errorf("endpoint %s (%s): tcp %s: the sidecar itself has it (%s): give one of them another address (%s)", e.name, e.Variable, e.listen, setting, admin.See("port_not_bindable")))
 			continue
 		}
 		if err != nil {
@@ -89,6 +90,20 @@ func bind(ctx context.Context, dns, admin []netip.AddrPort, endpoints []endpoint
 		return nil, faults
 	}
 	return &s, nil
+}
+
+// ours is the setting by which this process itself listens on addr, "" for none.
+func ours(addr netip.AddrPort, dns, operator []netip.AddrPort) string {
+	covers := func(own netip.AddrPort) bool {
+		return own == addr || own.Port() == addr.Port() && own.Addr().IsUnspecified()
+	}
+	switch {
+	case slices.ContainsFunc(dns, covers):
+		return "HYCO_DNS_LISTEN"
+	case slices.ContainsFunc(operator, covers):
+		return "HYCO_ADMIN_LISTEN"
+	}
+	return ""
 }
 
 func bindReport(faults []error) string {
@@ -106,33 +121,33 @@ func bindReport(faults []error) string {
 
 // bindError says who wanted the address, what is wrong, and what helps.
 func bindError(who, network string, addr netip.AddrPort, err error) error {
-	problem, remedy := err.Error(), "choose another address"
+	problem, remedy, label := err.Error(), "choose another address", "port_not_bindable"
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		problem = "this user may not bind ports below " + firstUnprivilegedPort()
 		remedy = "set the sysctl net.ipv4.ip_unprivileged_port_start=0 for the container or pod (Docker does by itself), or add the capability NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRINUSE):
-		problem, remedy = inUse(network, addr)
+		problem, remedy, label = inUse(network, addr)
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		problem, remedy = "the limit of open files is reached", "raise it (ulimit -n)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		problem = "it is not an address of this machine"
 		remedy = "choose one of 127.0.0.0/8"
 	}
-	return fmt.Errorf("%s: %s %s: %s: %s", who, network, addr, problem, remedy)
+	return fmt.Errorf("%s: %s %s: %s: %s (%s)", who, network, addr, problem, remedy, admin.See(label))
 }
 
 // inUse explains an address conflict. A socket on the wildcard address holds its
 // port on every address, ours included, whoever came first.
-func inUse(network string, addr netip.AddrPort) (problem, remedy string) {
+func inUse(network string, addr netip.AddrPort) (problem, remedy, label string) {
 	switch holder, found := holder(network, addr); {
 	case !found:
-		return "the address is in use", "stop whatever holds it, or choose another address or port"
+		return "the address is in use", "stop whatever holds it, or choose another address or port", "port_not_bindable"
 	case holder.IsUnspecified():
 		return fmt.Sprintf("another process in this network namespace listens on %s, which takes port %d on every address", netip.AddrPortFrom(holder, addr.Port()), addr.Port()),
-			"let that process listen on the pod's or container's own address or on 127.0.0.1, or on another port"
+			"let that process listen on the pod's or container's own address or on 127.0.0.1, or on another port", "port_trap"
 	default:
-		return "another process in this network namespace has it", "stop that process (a second sidecar?), or choose another address or port"
+		return "another process in this network namespace has it", "stop that process (a second sidecar?), or choose another address or port", "port_not_bindable"
 	}
 }
 

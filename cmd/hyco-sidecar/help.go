@@ -25,6 +25,12 @@ at once, with exit code 1.
 		summary: "print the plan and the settings, without secrets; --hosts: as lines of a hosts file",
 		run:     configCommand,
 	}, {
+		name:    "check",
+		usage:   []string{"check [--json] [--tls] [--all] [--probe KIND] [--timeout 60s] [host:port …]"},
+		summary: "walk the way of an app's connection through the relay to the target",
+		about:   checkAbout(),
+		run:     checkCommand,
+	}, {
 		name:    "status",
 		usage:   []string{"status [--json]"},
 		summary: "print how the running sidecar's endpoints and resolver fare",

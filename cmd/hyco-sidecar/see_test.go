@@ -71,19 +71,3 @@ func TestAHeadingsAnchorIsGitHubs(t *testing.T) {
 		}
 	}
 }
-
-// A line below warn passes through; what it costs is what slog costs.
-func TestLinesBelowWarnCostNothingMore(t *testing.T) {
-	plain := slog.New(slog.NewJSONHandler(discard{}, nil))
-	seen := slog.New(&seeing{Handler: plain.Handler()})
-	line := func(l *slog.Logger) float64 {
-		return testing.AllocsPerRun(100, func() { l.LogAttrs(t.Context(), slog.LevelInfo, "connection closed", slog.String("cause", "closed")) })
-	}
-	if got, want := line(seen), line(plain); got > want {
-		t.Errorf("%v allocations, and %v without", got, want)
-	}
-}
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sync"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/config"
@@ -125,10 +126,25 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 	log.Info("ready", "version", version(), "endpoints", len(p.endpoints), "dns", texts(cfg.DNSListen),
 		"upstreams", texts(upstreams), "admin", texts(cfg.AdminListen))
 
+	look := &preflight{
+		cfg: cfg, endpoints: p.endpoints, upstreams: upstreams, resolvConf: "/etc/resolv.conf",
+		clock: p.monitor.ClockOffset, panicked: panicked,
+	}
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		defer panicked.raise()
+		if found := look.run(ctx); ctx.Err() == nil {
+			p.monitor.Found(found)
+			logPreflight(ctx, log, found)
+		}
+	})
+
 	err = p.forwarder.Serve(ctx, bound.endpoints...)
 	for _, e := range p.endpoints {
 		e.client.Close() // which several may share; once is enough and more do no harm
 	}
+	drain() // which ends the look around, should it still go on
+	looking.Wait()
 	if failed := stopResolver(); failed != nil {
 		err = errors.Join(err, fmt.Errorf("the resolver failed: %w", failed))
 	}

@@ -33,7 +33,8 @@ func TestListenerAndRelayMayDieUnderLoad(t *testing.T) {
 	front := func() *process { return w.serve(t, w.site, "front", address, siteAddress+":8443") }
 
 	online, open := listener(), front()
-	s := w.sidecar(t, w.settings(t, []connection{load}, relay.caFile)...)
+	settings := append(w.settings(t, []connection{load}, relay.caFile), "HYCO_LOG_LEVEL=debug") // a line for each
+	s := w.sidecar(t, settings...)
 	works := func() {
 		t.Helper()
 		c := w.client(t, endpoint)

@@ -25,6 +25,10 @@ func play(role string, args []string) int {
 		err = playClient(os.Stdin, os.Stdout)
 	case "load":
 		err = playLoad(args)
+	case "steady":
+		err = playSteady(args)
+	case "deaf":
+		err = playDeaf(args)
 	case "crowd":
 		err = playCrowd(args)
 	case "noise":

@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -29,7 +31,7 @@ func TestNoKeyIsEverPrinted(t *testing.T) {
 	dead.sender = withField(dead.sender, "Endpoint", "sb://contoso.servicebus.example:8004/")
 	settings := append(w.settings(t, append(relay.connections[:2:2],
 		relay.entity(t, "nobody-hc", "nobody.corp.example:80"), wrong, dead), relay.caFile),
-		"HYCO_LOG_LEVEL=debug", "HYCO_CONNECT_TIMEOUT=2s")
+		"HYCO_LOG_LEVEL=debug", "HYCO_CONNECT_TIMEOUT=2s", "HYCO_ADMIN_PPROF=true")
 	sidecar := w.sidecar(t, settings...)
 
 	w.mustRun(t, w.app, command{}, "curl", "-sS", "http://orders.corp.example:8080/")
@@ -39,7 +41,24 @@ func TestNoKeyIsEverPrinted(t *testing.T) {
 		}
 		sidecar.awaitClosed(t, c, 1)
 	}
+	said := make(map[string]string)
+	for _, path := range []string{"/", "/api/status", "/metrics", "/readyz?verbose", "/debug/pprof/", "/debug/pprof/goroutine?debug=2", "/debug/pprof/cmdline"} {
+		said[path] = w.mustRun(t, w.app, command{}, "curl", "-sSi", admin+path)
+	}
+	for _, args := range []string{"status", "status --json", "healthcheck", "check --all", "check --json --all", "version"} {
+		r := w.run(t, w.app, command{env: sidecarEnvironment(settings)}, append([]string{filepath.Join(w.programs, "hyco-sidecar")}, strings.Fields(args)...)...)
+		said[args] = r.stdout + r.stderr
+	}
 	sidecar.stop(t, patience)
+
+	// What Go prints when it gives up: the stacks of all goroutines.
+	dying := w.sidecar(t, settings...)
+	w.mustRun(t, w.app, command{}, "curl", "-sS", "http://orders.corp.example:8080/")
+	dying.signal(syscall.SIGQUIT)
+	dying.wait(t, patience)
+	if !strings.Contains(dying.stderr.String(), "goroutine ") {
+		t.Errorf("no stacks in:\n%s", tail(dying.stderr.String()))
+	}
 
 	// A fault beside a key must not print the key either.
 	faulty := append(settings,
@@ -51,14 +70,19 @@ func TestNoKeyIsEverPrinted(t *testing.T) {
 	if refused.code != 2 {
 		t.Errorf("config of a faulty environment: exit code %d, want 2", refused.code)
 	}
-	for name, text := range map[string]string{
+	maps.Copy(said, map[string]string{
 		"run's stdout":                 sidecar.stdout.String(),
 		"run's stderr":                 sidecar.stderr.String(),
 		"config":                       w.config(t, settings),
 		"config --hosts":               w.config(t, settings, "--hosts"),
 		"the report of faults, stdout": refused.stdout,
 		"the report of faults, stderr": refused.stderr,
-	} {
+		"Go's stacks":                  dying.stderr.String(),
+	})
+	for name, text := range said {
+		if text == "" && (name == "/api/status" || name == "/metrics" || name == "status --json") {
+			t.Errorf("%s is empty", name)
+		}
 		for _, secret := range []string{key, wrongKey} {
 			// The middle of a key is as telling as the whole.
 			for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), strings.ToLower(url.QueryEscape(secret)), secret[8:24]} {

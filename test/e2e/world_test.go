@@ -93,7 +93,7 @@ func (w *world) close(t *testing.T) {
 		p := w.processes[i]
 		p.end(syscall.SIGTERM)
 		switch stderr := p.stderr.String(); {
-		case strings.Contains(stderr, "DATA RACE"), strings.Contains(stderr, "panic:"):
+		case strings.Contains(stderr, "DATA RACE"), strings.Contains(stderr, "panic:"), strings.Contains(stderr, "program panicked"):
 			t.Errorf("%s: race or panic\n%s", p.name, stderr)
 		case t.Failed() && stderr != "":
 			t.Logf("%s said:\n%s", p.name, tail(stderr))

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // refuse answers with an error of the relay's own: the text goes into the
@@ -30,7 +29,7 @@ func (s *Server) trackedPhrase(r *request, text string) string {
 		path = strings.TrimPrefix(r.URL.Path, "/")
 	}
 	return fmt.Sprintf("%s. TrackingId:%s_G0, SystemTracker:sb://%s/%s, Timestamp:%s",
-		text, id, hostOnly(r.Host), path, time.Now().UTC().Format("2006-01-02T15:04:05"))
+		text, id, hostOnly(r.Host), path, s.now().UTC().Format("2006-01-02T15:04:05"))
 }
 
 // answer writes a response. net/http cannot write a reason phrase of one's own.
@@ -46,7 +45,7 @@ func (s *Server) answer(r *request, status int, phrase string, header http.Heade
 	if r.Close {
 		b.WriteString("Connection: close\r\n")
 	}
-	fmt.Fprintf(&b, "Date: %s\r\nContent-Length: %d\r\n\r\n", time.Now().UTC().Format(http.TimeFormat), len(body))
+	fmt.Fprintf(&b, "Date: %s\r\nContent-Length: %d\r\n\r\n", s.date(), len(body))
 	b.Write(body)
 	if _, err := r.peer.tls.Write(b.Bytes()); err != nil {
 		return closeConn
@@ -54,8 +53,11 @@ func (s *Server) answer(r *request, status int, phrase string, header http.Heade
 	return keepConn
 }
 
+// date is a Date header's, which servers put on all answers (RFC 9110 section 6.6.1).
+func (s *Server) date() string { return s.now().UTC().Format(http.TimeFormat) }
+
 // switchProtocols completes a websocket handshake (RFC 6455 section 4.2.2).
-func (r *request) switchProtocols(protocol string, header http.Header) error {
+func (s *Server) switchProtocols(r *request, protocol string, header http.Header) error {
 	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + guid))
 	var b bytes.Buffer
@@ -65,7 +67,7 @@ func (r *request) switchProtocols(protocol string, header http.Header) error {
 		fmt.Fprintf(&b, "Sec-WebSocket-Protocol: %s\r\n", oneLine(protocol))
 	}
 	header.Write(&b)
-	b.WriteString("\r\n")
+	fmt.Fprintf(&b, "Date: %s\r\n\r\n", s.date())
 	_, err := r.peer.tls.Write(b.Bytes())
 	return err
 }

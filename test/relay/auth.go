@@ -92,7 +92,7 @@ func (s *Server) authorizeToken(text, host, path string, want right) (time.Time,
 	case rule == nil || !t.signedWith(rule.Key):
 		return denied("The token has an invalid signature")
 	}
-	if time.Now().After(t.expires) {
+	if s.now().After(t.expires) {
 		return denied("ExpiredToken: The token is expired")
 	}
 	if h == nil {

@@ -95,7 +95,7 @@ func (s *Server) connect(ctx context.Context, r *request) verdict {
 		return closeConn
 	}
 	r.peer.upgraded(s)
-	if err := r.switchProtocols(answer.protocol, faultHeader(fault)); err != nil {
+	if err := s.switchProtocols(r, answer.protocol, faultHeader(fault)); err != nil {
 		answer.peer.drop()
 		s.untrack(answer.peer)
 		return closeConn

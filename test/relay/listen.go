@@ -49,7 +49,7 @@ func (s *Server) listen(r *request) verdict {
 	}
 	defer s.leave(c)
 	if !expires.IsZero() {
-		c.expiry = time.AfterFunc(time.Until(expires)+s.tokenGrace(), c.expire)
+		c.expiry = time.AfterFunc(expires.Sub(s.now())+s.tokenGrace(), c.expire)
 		defer c.stopExpiry()
 	}
 	s.wg.Go(func() {
@@ -82,7 +82,7 @@ func (s *Server) enlist(c *channel, r *request) refusal {
 		return refusal{http.StatusForbidden, "The number of listeners has reached its limit of 25"}
 	}
 	c.anonymous = h.Anonymous
-	if err := r.switchProtocols("", nil); err != nil {
+	if err := s.switchProtocols(r, "", nil); err != nil {
 		return refusal{http.StatusInternalServerError, "The listener is gone"}
 	}
 	h.listeners = append(h.listeners, c)

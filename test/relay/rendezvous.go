@@ -30,7 +30,7 @@ func (s *Server) rendezvous(r *request) verdict {
 	}
 	protocol := choose(p.sender.Header, r.Header)
 	r.peer.upgraded(s)
-	if err := r.switchProtocols(protocol, nil); err != nil {
+	if err := s.switchProtocols(r, protocol, nil); err != nil {
 		p.answers <- rendezvous{status: http.StatusBadGateway, phrase: s.trackedPhrase(p.sender, "The listener was lost")}
 		return closeConn
 	}

@@ -35,6 +35,8 @@ type Server struct {
 	RewriteCloseCodes     bool // senders get Close 1000, listeners 1001, whatever was sent
 	NodeRejects           bool // statusCode without its prefix sb-hc- rejects too, as the Node listeners write it
 
+	Clock func() time.Time // what the relay takes for the time: in its Date headers and timestamps, and when it judges tokens; nil = time.Now
+
 	Fault  func(Connect) Fault // asked once for every sender's connect, from several goroutines; nil = no faults
 	Logger *slog.Logger        // nil = no logs
 
@@ -185,6 +187,13 @@ func (s *Server) logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return s.Logger
+}
+
+func (s *Server) now() time.Time {
+	if s.Clock == nil {
+		return time.Now()
+	}
+	return s.Clock()
 }
 
 func (s *Server) acceptTimeout() time.Duration {

@@ -1,0 +1,133 @@
+package check
+
+import (
+	"context"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hyco-sidecar/relayclient"
+)
+
+// Endpoint is one host:port of the settings and where it leads.
+type Endpoint struct {
+	Name       string         // host:port, the host in lower case
+	Host       string         // of Name
+	Address    netip.AddrPort // the stand-in address
+	Namespace  string         // host[:port] of the relay
+	Entity     string
+	Credential string // by name: "key defaultSender", or NoCredential
+	Proxy      string // host:port of the HTTP proxy on the way to the relay; empty = none
+}
+
+// NoCredential is the Credential of a hybrid connection that asks for none.
+const NoCredential = "none"
+
+// Checker walks. The functions are called from several goroutines.
+type Checker struct {
+	Version   string
+	Endpoints []Endpoint // all that is configured
+
+	// Resolve asks the machine's resolver, as apps do.
+	Resolve func(ctx context.Context, host string) Named
+	// Self asks for the sidecar where it ought to listen, whatever resolv.conf says.
+	Self func(ctx context.Context) Named
+	// OwnContainer says that this is the sidecar's container, where no app runs.
+	OwnContainer bool
+	// Holder finds who listens on an address or, by a wildcard, on its port. Nil
+	// means that this system does not tell.
+	Holder func(netip.AddrPort) (netip.Addr, bool)
+
+	// Dial makes one attempt to reach a listener. The error is a
+	// *[relayclient.DialError]; the caller closes the connection.
+	Dial func(ctx context.Context, e Endpoint, id string) (net.Conn, relayclient.Attempt, error)
+	// Clock makes an ordinary request to the relay, to see whether it answers.
+	Clock func(ctx context.Context, e Endpoint) (time.Duration, error)
+
+	Probe      Probe          // what the target is sent; empty = Auto
+	TLS        bool           // the target has to speak TLS, with a certificate that is trusted
+	RootCAs    *x509.CertPool // trusted to sign the target's certificate; nil = the system's
+	BannerWait time.Duration  // for a target that speaks first; 0 = 1 s
+	AnswerWait time.Duration  // for its answer; 0 = 25 s, since a target that drops packets is given up by Windows after 21 s
+
+	// Progress is told what is being waited for. Nil means nobody.
+	Progress func(endpoint string, stage Stage)
+	// Walked is told of each result, in the order asked for and one at a time. Nil
+	// means nobody.
+	Walked func(Result)
+}
+
+// atOnce bounds the walks that go on side by side.
+const atOnce = 8
+
+// Run walks the endpoints named, each host:port, until ctx ends. A name that is
+// not configured has a result of its own.
+func (c *Checker) Run(ctx context.Context, names []string) Report {
+	began := time.Now()
+	running := c.running(ctx)
+	results := make([]Result, len(names))
+	walked := make([]chan struct{}, len(names))
+	for i := range walked {
+		walked[i] = make(chan struct{})
+	}
+	var next atomic.Int64
+	var walks sync.WaitGroup
+	for range min(atOnce, len(names)) {
+		walks.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				results[i] = c.walk(ctx, names[i], running)
+				close(walked[i])
+			}
+		})
+	}
+	for i, done := range walked {
+		<-done
+		if c.Walked != nil {
+			c.Walked(results[i])
+		}
+	}
+	walks.Wait()
+	report := Report{Version: c.Version, Seconds: time.Since(began).Seconds(), Endpoints: results}
+	report.judge()
+	return report
+}
+
+// running reports whether a sidecar runs in this network namespace: its resolver
+// answers, or somebody accepts at a stand-in address.
+func (c *Checker) running(ctx context.Context) bool {
+	bound := func(e Endpoint) bool {
+		holder, found := c.Holder(e.Address)
+		return found && holder == e.Address.Addr()
+	}
+	return c.Holder != nil && slices.ContainsFunc(c.Endpoints, bound) || c.Self(ctx).Sidecar != ""
+}
+
+// Normal returns host:port as [Endpoint] has it; ok is false when it is none.
+func Normal(name string) (normal string, ok bool) {
+	host, port, err := net.SplitHostPort(name)
+	n, numberErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || numberErr != nil || host == "" || n == 0 {
+		return "", false
+	}
+	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(host, ".")), strconv.Itoa(int(n))), true
+}
+
+func (c *Checker) bannerWait() time.Duration {
+	if c.BannerWait > 0 {
+		return c.BannerWait
+	}
+	return time.Second
+}
+
+func (c *Checker) answerWait() time.Duration {
+	if c.AnswerWait > 0 {
+		return c.AnswerWait
+	}
+	return 25 * time.Second
+}

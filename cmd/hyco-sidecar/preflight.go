@@ -1,0 +1,205 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/check"
+	"hyco-sidecar/config"
+	"hyco-sidecar/dnsproxy"
+	"hyco-sidecar/relayclient"
+)
+
+// preflight looks around once everything is bound, beside the serving: whether
+// names can come here, where others go, and whether the relays can be reached.
+// Nothing waits for it.
+type preflight struct {
+	cfg        config.Config
+	endpoints  []endpoint
+	upstreams  []netip.AddrPort
+	resolvConf string // the file
+
+	// clock is told by how much this machine's clock differs from a relay's, for
+	// each namespace that answers. Nil means nobody.
+	clock    func(namespace string, offset time.Duration)
+	panicked guard
+}
+
+// preflightWait bounds the whole.
+const preflightWait = 5 * time.Second
+
+// run returns what it finds, faults first.
+func (p *preflight) run(ctx context.Context) []admin.Finding {
+	ctx, cancel := context.WithTimeout(ctx, preflightWait)
+	defer cancel()
+	looks := []func(context.Context) []admin.Finding{p.names, p.others, p.loops, p.ports}
+	for _, e := range p.endpoints {
+		// The endpoints of a namespace share their client, and the first asks.
+		first := slices.IndexFunc(p.endpoints, func(o endpoint) bool { return o.Namespace == e.Namespace })
+		if p.endpoints[first].name == e.name {
+			looks = append(looks, func(ctx context.Context) []admin.Finding { return p.relay(ctx, e) })
+		}
+	}
+	found := make([][]admin.Finding, len(looks))
+	places := make(chan struct{}, 8) // relays that are asked at once
+	var looking sync.WaitGroup
+	for i, look := range looks {
+		looking.Go(func() {
+			defer p.panicked.raise()
+			places <- struct{}{}
+			found[i] = look(ctx)
+			<-places
+		})
+	}
+	looking.Wait()
+	all := slices.Concat(found...)
+	slices.SortStableFunc(all, func(a, b admin.Finding) int { return cmp.Compare(severity(b.Level), severity(a.Level)) })
+	return all
+}
+
+// Levels of findings.
+const (
+	levelOK      = "ok"
+	levelWarning = "warning" // may be meant so
+	levelError   = "error"   // something will not work
+)
+
+func severity(level string) int {
+	return slices.Index([]string{levelOK, levelWarning, levelError}, level)
+}
+
+func fine(code, text string, args ...any) []admin.Finding {
+	return []admin.Finding{{Level: levelOK, Code: code, Text: fmt.Sprintf(text, args...)}}
+}
+
+func fault(level, code, next, text string, args ...any) []admin.Finding {
+	return []admin.Finding{{Level: level, Code: code, Text: fmt.Sprintf(text, args...), Next: next, See: admin.See(code)}}
+}
+
+// names looks whether the machine's resolver is us.
+func (p *preflight) names(context.Context) []admin.Finding {
+	listed, err := dnsproxy.SystemUpstreams(p.resolvConf)
+	if err != nil || !slices.ContainsFunc(p.cfg.DNSListen, func(us netip.AddrPort) bool { return us.Port() == 53 }) {
+		return nil // no file to name us in, or no way to write our port into it
+	}
+	others := slices.DeleteFunc(slices.Clone(listed), p.isUs)
+	switch {
+	case len(listed) > 0 && len(others) == 0:
+		return fine("resolv_conf", "%s names this resolver alone", p.resolvConf)
+	case len(others) < len(listed):
+		return fault(levelWarning, "resolv_conf_more_nameservers", "leave this resolver alone in the file: some C libraries ask all nameservers at once, and take the first answer",
+			"%s names this resolver and %s", p.resolvConf, addresses(others))
+	case os.Getpid() == 1:
+		return fine("resolv_conf_elsewhere", "%s of this container names %s; that of the app's container counts", p.resolvConf, addresses(others))
+	}
+	return fault(levelWarning, "resolv_conf_elsewhere", "have the app's /etc/resolv.conf name "+p.cfg.DNSListen[0].Addr().String()+" and no other; where it has a file of its own that does, all is well",
+		"%s does not name this resolver", p.resolvConf)
+}
+
+func (p *preflight) isUs(up netip.AddrPort) bool {
+	return slices.ContainsFunc(p.cfg.DNSListen, func(us netip.AddrPort) bool { return dnsproxy.LeadsTo(up, us) })
+}
+
+func addresses(addrs []netip.AddrPort) string {
+	var all []string
+	for _, a := range addrs {
+		all = append(all, a.Addr().String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// others looks whether there is anybody to ask for other names.
+func (p *preflight) others(context.Context) []admin.Finding {
+	if len(p.upstreams) > 0 {
+		return nil
+	}
+	return fault(levelWarning, "no_upstreams", "set HYCO_DNS_UPSTREAMS", "no resolver for other names: they get SERVFAIL")
+}
+
+// loops asks the upstreams for a name that this process alone knows.
+func (p *preflight) loops(ctx context.Context) []admin.Finding {
+	self := check.Names{Server: p.cfg.DNSListen[0]}.Who(ctx).Instance
+	if self == "" {
+		return nil // stopped meanwhile
+	}
+	found := make([][]admin.Finding, len(p.upstreams))
+	var asking sync.WaitGroup
+	for i, up := range p.upstreams {
+		asking.Go(func() {
+			defer p.panicked.raise()
+			if (check.Names{Server: up}).LeadsTo(ctx, self) {
+				found[i] = fault(levelError, "upstream_loops", "name another resolver in HYCO_DNS_UPSTREAMS",
+					"the resolver %s asks this sidecar in turn: other names get no answer through it", up)
+			}
+		})
+	}
+	asking.Wait()
+	return slices.Concat(found...)
+}
+
+// ports looks for whoever listens on an endpoint's port on every address.
+func (p *preflight) ports(context.Context) []admin.Finding {
+	held := wildcardListeners()
+	var found []admin.Finding
+	for _, e := range p.endpoints {
+		holder, ok := held[e.Port]
+		if !ok {
+			continue
+		}
+		delete(held, e.Port) // once for all endpoints on it
+		at := netip.AddrPortFrom(holder, e.Port)
+		found = append(found, fault(levelWarning, "port_trap", fmt.Sprintf("let it listen on the pod's or container's own address or on 127.0.0.1, or on a port other than %d", e.Port),
+			"another process listens on %s, beside the endpoint %s: started again, it or this sidecar may find the port taken", at, e.name)...)
+	}
+	if len(found) == 0 {
+		return fine("ports_bound", "%d endpoints and the resolver are bound", len(p.endpoints))
+	}
+	return found
+}
+
+// relay makes an ordinary request to an endpoint's namespace.
+func (p *preflight) relay(ctx context.Context, e endpoint) []admin.Finding {
+	var found []admin.Finding
+	if proxy := proxyFor(e.Namespace); proxy != "" {
+		found = fine("proxy_in_use", "%s is reached through the proxy %s", e.Namespace, proxy)
+	}
+	offset, err := e.client.Clock(ctx)
+	switch failed, _ := errors.AsType[*relayclient.DialError](err); {
+	case failed != nil && ctx.Err() == context.Canceled:
+		return nil
+	case failed != nil:
+		return append(found, fault(levelError, failed.Reason(), failed.Next(), "%s", strings.TrimPrefix(failed.Error(), "relayclient: "))...)
+	}
+	if p.clock != nil && offset != 0 {
+		p.clock(e.Namespace, offset)
+	}
+	if offset.Abs() > relayclient.ClockTolerance {
+		return append(found, fault(levelError, "clock_wrong", "set this machine's clock: tokens are signed by it",
+			"this machine's clock is %s, by what %s says", relayclient.DescribeOffset(offset), e.Namespace)...)
+	}
+	return append(found, fine("relay_reached", "%s answers", e.Namespace)...)
+}
+
+// logPreflight writes the one line about what was found.
+func logPreflight(ctx context.Context, log *slog.Logger, found []admin.Finding) {
+	level, faults, rest := slog.LevelInfo, []string{}, []string{}
+	for _, f := range found {
+		if f.Level == levelOK {
+			rest = append(rest, f.Text)
+			continue
+		}
+		level = slog.LevelWarn
+		faults = append(faults, fmt.Sprintf("%s: %s: %s (%s)", f.Code, f.Text, f.Next, f.See))
+	}
+	log.LogAttrs(ctx, level, "preflight", slog.Any("findings", faults), slog.Any("fine", rest))
+}

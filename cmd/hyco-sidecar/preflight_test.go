@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/config"
+)
+
+func TestPortTrapIsNamed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells who listens")
+	}
+	app, err := net.Listen("tcp6", "[::]:0") // for IPv6 alone, so that ours can be bound beside it
+	if err != nil {
+		t.Skip(err)
+	}
+	defer app.Close()
+	port := app.Addr().(*net.TCPAddr).AddrPort().Port()
+	p := &preflight{endpoints: []endpoint{
+		{name: "api.corp.example:8080", Connection: config.Connection{Port: port}},
+		{name: "shop.corp.example:8080", Connection: config.Connection{Port: port}},
+	}}
+	got := p.ports(t.Context())
+	at := netip.AddrPortFrom(netip.IPv6Unspecified(), port).String()
+	if len(got) != 1 || got[0].Code != "port_trap" || got[0].Level != "warning" || got[0].See != "docs/troubleshooting.md#port_trap" ||
+		!strings.Contains(got[0].Text, at) || !strings.Contains(got[0].Next, "127.0.0.1") {
+		t.Errorf("got %+v, want one port_trap that names %s", got, at)
+	}
+	app.Close()
+	if got := p.ports(t.Context()); len(got) != 1 || got[0].Level != "ok" {
+		t.Errorf("got %+v, want that all is bound", got)
+	}
+}
+
+func TestResolvConfIsJudged(t *testing.T) {
+	for _, test := range []struct{ text, listen, code, level string }{
+		{"nameserver 127.0.0.1\n", "127.0.0.1:53", "resolv_conf", "ok"},
+		{"nameserver 127.0.0.1\n", "0.0.0.0:53", "resolv_conf", "ok"},
+		{"nameserver 127.0.0.1\nnameserver 10.0.0.10\n", "127.0.0.1:53", "resolv_conf_more_nameservers", "warning"},
+		{"nameserver 10.0.0.10\n", "127.0.0.1:53", "resolv_conf_elsewhere", "warning"},
+		{"search corp.example\n", "127.0.0.1:53", "resolv_conf_elsewhere", "warning"},
+		{"nameserver 10.0.0.10\n", "127.0.0.1:5353", "", ""}, // no resolv.conf can name it
+	} {
+		file := filepath.Join(t.TempDir(), "resolv.conf")
+		if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := &preflight{cfg: config.Config{DNSListen: []netip.AddrPort{netip.MustParseAddrPort(test.listen)}}, resolvConf: file}
+		var code, level string
+		for _, f := range p.names(t.Context()) {
+			code, level = f.Code, f.Level
+		}
+		if code != test.code || level != test.level {
+			t.Errorf("%q and %s: got %s %s, want %s %s", test.text, test.listen, code, level, test.code, test.level)
+		}
+	}
+}
+
+func TestPreflightIsOneLine(t *testing.T) {
+	for _, test := range []struct {
+		found []admin.Finding
+		want  string
+	}{
+		{fine("relay_reached", "contoso.servicebus.windows.net answers"), `"level":"INFO","msg":"preflight","findings":[],"fine":["contoso.servicebus.windows.net answers"]}`},
+		{fault(levelWarning, "no_upstreams", "set HYCO_DNS_UPSTREAMS", "no resolver"), `"level":"WARN","msg":"preflight","findings":["no_upstreams: no resolver: set HYCO_DNS_UPSTREAMS (docs/troubleshooting.md#no_upstreams)"],"fine":[]}`},
+	} {
+		var out bytes.Buffer
+		logPreflight(t.Context(), slog.New(slog.NewJSONHandler(&out, nil)), test.found)
+		if _, got, _ := strings.Cut(out.String(), ","); got != test.want+"\n" {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package relayclient
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// What [DialError.Reason] says of a token that the relay refused.
+const (
+	reasonUnauthorized  = "unauthorized"
+	reasonTokenExpired  = "token_expired"
+	reasonClockWrong    = "clock_wrong"
+	reasonWrongAudience = "wrong_audience"
+)
+
+// ClockTolerance is how far this machine's clock may be from the relay's until
+// that is worth a word. Tokens made here are good for an hour, and the relay
+// allows for a few minutes.
+const ClockTolerance = 5 * time.Minute
+
+// refusedToken sorts a refusal by the relay's phrase (PROTOCOL §3.3). Where the
+// phrase names neither the signature nor the audience, a clock that is far off
+// is the likeliest cause: it makes tokens that have expired or begin later. A
+// token that was made elsewhere does not depend on this machine's clock.
+func (e *DialError) refusedToken() string {
+	phrase := strings.ToLower(e.Phrase)
+	switch {
+	case strings.Contains(phrase, "invalidaudience"), strings.Contains(phrase, "wrong audience"):
+		return reasonWrongAudience
+	case strings.Contains(phrase, "invalid signature"):
+		return reasonUnauthorized
+	case !e.anonymous && !e.readyMade && e.ClockOffset.Abs() > ClockTolerance:
+		return reasonClockWrong
+	case strings.Contains(phrase, "expired"):
+		return reasonTokenExpired
+	}
+	return reasonUnauthorized
+}
+
+// nextForToken says what to do about it.
+func (e *DialError) nextForToken() string {
+	switch reason := e.refusedToken(); {
+	case reason == reasonWrongAudience:
+		return fmt.Sprintf("use a token, or a connection string, that was made for %q of %s", e.Entity, e.Host)
+	case reason == reasonClockWrong:
+		return "set this machine's clock, which is " + DescribeOffset(e.ClockOffset) + ": tokens are signed by it"
+	case reason == reasonTokenExpired && e.readyMade:
+		return "make a new SharedAccessSignature, or use SharedAccessKeyName and SharedAccessKey, from which tokens are made as they are needed"
+	case reason == reasonTokenExpired:
+		return "check this machine's clock: the token was made just now, for an hour"
+	case e.anonymous:
+		return "add a key with the Send right to the connection string: this hybrid connection requires one"
+	}
+	return "check SharedAccessKeyName and SharedAccessKey, that the rule has the Send right, and this machine's clock"
+}
+
+// DescribeOffset puts a clock's offset into words: "1h0m0s behind the relay's".
+func DescribeOffset(offset time.Duration) string {
+	side := "ahead of"
+	if offset < 0 {
+		side = "behind"
+	}
+	return fmt.Sprintf("%s %s the relay's", offset.Abs().Round(time.Second), side)
+}
