@@ -8,7 +8,7 @@ FUZZTIME ?= 2m
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e soak tools fuzz settings metrics bench bench-dns
+.PHONY: help build demo test check unit e2e browser manifests soak tools fuzz settings metrics bench bench-dns
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile
@@ -19,7 +19,7 @@ build: ## both programs, into bin/
 demo: build ## an app reaches a private server through the sidecar, on this machine
 	@$(GO) run ./test/demo bin
 
-test: tools check unit e2e ## everything that must hold
+test: tools check unit e2e browser manifests ## everything that must hold
 	@echo "make test: all passed"
 
 tools: ## what the end-to-end tests need, where this may install it
@@ -39,6 +39,15 @@ unit: ## tests of the packages
 
 e2e: ## real binaries, servers and clients in network namespaces
 	$(GO) test $(RACE) -shuffle=on -timeout 15m -v ./test/e2e | .ci/summary
+
+manifests: ## what is in deploy/: rendered, decoded strictly, and the compose example run
+	cd test/manifests && $(GO) vet ./... && $(GO) fix -diff ./... && $(GO) mod tidy -diff && \
+		$(GO) tool -modfile=../../.ci/tools.mod staticcheck ./... && $(GO) test -shuffle=on -timeout 5m ./...
+
+browser: ## the status page in Chromium; pictures of it go to bin/_artifacts
+	@mkdir -p bin && rm -rf bin/_artifacts
+	cd test/browser && $(GO) vet . && $(GO) fix -diff . && $(GO) mod tidy -diff
+	cd test/browser && $(GO) test -shuffle=on -count=1 -timeout 3m -artifacts -outputdir ../../bin .
 
 soak: ## ten minutes of everything at random, every byte checked; unit has 20 s of it
 	$(GO) test $(RACE) -timeout 20m ./test/soak -run TestSoak -duration 10m -v

@@ -11,7 +11,8 @@ import (
 )
 
 // metric describes one metric. Labels have values of the settings or of a fixed
-// set, never of what apps send.
+// set, never of what apps send; namespace is none of them,
+// for Prometheus in Kubernetes sets that one itself.
 type metric struct {
 	name, kind, help string
 	labels           []string
@@ -43,13 +44,13 @@ var (
 	dialSeconds         = defineHistogram([]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "hyco_dial_seconds", "Time in seconds from accepting a connection until a listener took it, where one did.", "endpoint")
 	dialErrors          = define("counter", "hyco_dial_errors_total", "Connections that no listener took, by reason; docs/troubleshooting.md explains the reasons. A reason appears with its first failure.", "endpoint", "reason")
 
-	endpointInfo        = define("gauge", "hyco_endpoint_info", "Always 1; the labels say where an endpoint is accepted and where it leads.", "endpoint", "address", "namespace", "entity")
+	endpointInfo        = define("gauge", "hyco_endpoint_info", "Always 1; the labels say where an endpoint is accepted and where it leads.", "endpoint", "address", "relay", "entity")
 	endpointHealthy     = define("gauge", "hyco_endpoint_healthy", "1 when the last connection was taken, 0 when it failed; absent before the first.", "endpoint")
 	endpointLastJoined  = define("gauge", "hyco_endpoint_last_joined_timestamp_seconds", "When a listener last took a connection, in Unix time; absent before.", "endpoint")
 	endpointLastFailure = define("gauge", "hyco_endpoint_last_failure_timestamp_seconds", "When a connection last failed, in Unix time; absent before.", "endpoint")
 
-	relayAttempts = define("counter", "hyco_relay_attempts_total", "Attempts to join a hybrid connection, of which a connection may need several: over a TLS connection that was kept warm or not, and with which result.", "namespace", "warm", "result")
-	clockOffset   = define("gauge", "hyco_relay_clock_offset_seconds", "This machine's clock minus the relay's, in seconds; absent while unknown. Tokens are refused when it is off by minutes.", "namespace")
+	relayAttempts = define("counter", "hyco_relay_attempts_total", "Attempts to join a hybrid connection, of which a connection may need several: over a TLS connection that was kept warm or not, and with which result.", "relay", "warm", "result")
+	clockOffset   = define("gauge", "hyco_relay_clock_offset_seconds", "This machine's clock minus the relay's, in seconds; absent while unknown. Tokens are refused when it is off by minutes.", "relay")
 
 	dnsQueries        = define("counter", "hyco_dns_queries_total", "DNS queries answered, by where the answer came from and its response code.", "source", "rcode")
 	dnsDropped        = define("counter", "hyco_dns_dropped_total", "DNS messages left without an answer: too short, no query, or no answer to anything asked.", "reason")
