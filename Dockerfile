@@ -9,8 +9,21 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags=-s -o /hyco-sidecar ./cmd/hyco-sidecar
 
-FROM scratch
+FROM build AS build-devrelay
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags=-s -o /hyco-devrelay ./cmd/hyco-devrelay && mkdir /relay
+
+# For development: deploy/compose. Its health check needs a shell, and a new volume
+# at /relay takes the folder's owner over, who writes the CA there.
+FROM busybox AS hyco-devrelay
+COPY --from=build-devrelay /hyco-devrelay /hyco-devrelay
+COPY --from=build-devrelay --chown=65532:65532 /relay /relay
+USER 65532:65532
+ENTRYPOINT ["/hyco-devrelay"]
+
+# The last stage is what a build without --target makes.
+FROM scratch AS hyco-sidecar
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /hyco-sidecar /hyco-sidecar
 USER 65532:65532
+HEALTHCHECK --interval=10s CMD ["/hyco-sidecar", "healthcheck"]
 ENTRYPOINT ["/hyco-sidecar"]

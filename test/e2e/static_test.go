@@ -96,7 +96,7 @@ func buildStatic(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"\nFROM scratch\n", "\nUSER 65532:65532\n", "\nENTRYPOINT [\"/hyco-sidecar\"]\n"} {
+	for _, want := range []string{"\nFROM scratch AS hyco-sidecar\n", "\nUSER 65532:65532\n", "\nENTRYPOINT [\"/hyco-sidecar\"]\n"} {
 		if !strings.Contains(string(dockerfile), want) {
 			t.Errorf("the Dockerfile has no line %q", strings.TrimSpace(want))
 		}
