@@ -47,6 +47,7 @@ func (w *world) sidecar(ctx context.Context, relay string, settings ...string) (
 	f := &forwarder{name: "sidecar", addresses: make(map[listener.Personality]string)}
 	env := []string{
 		"HYCO_DNS_LISTEN=" + dns,
+		"HYCO_ADMIN_LISTEN=off",
 		"HYCO_DNS_UPSTREAMS=127.0.0.1:9", // nobody is asked for other names
 		"HYCO_CA_FILE=" + filepath.Join(w.scratch, caFile),
 		"HYCO_MAX_CONNECTIONS=20000",

@@ -83,7 +83,7 @@ func demo(ctx context.Context, programs string) error {
 	if err != nil {
 		return err
 	}
-	settings = append(settings, "HYCO_DNS_LISTEN="+dns, "HYCO_LOG_FORMAT=text")
+	settings = append(settings, "HYCO_DNS_LISTEN="+dns, "HYCO_ADMIN_LISTEN=off", "HYCO_LOG_FORMAT=text")
 	if runtime.GOOS != "linux" {
 		settings = append(settings, "HYCO_CONNECTION_0_ADDRESS=127.0.0.1") // elsewhere the other loopback addresses need setting up
 		server.Close()

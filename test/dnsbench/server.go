@@ -82,6 +82,7 @@ func (w *world) sidecar(listen netip.AddrPort) (program.Command, error) {
 	send := relay.Rule{Name: "send", Key: "c2VjcmV0"}
 	env := []string{
 		"HYCO_DNS_LISTEN=" + listen.String(),
+		"HYCO_ADMIN_LISTEN=off",
 		"HYCO_DNS_UPSTREAMS=" + w.upstream,
 		"HYCO_DRAIN_TIMEOUT=100ms",
 	}

@@ -57,6 +57,7 @@ func startSidecar(t *testing.T, program string, s *site, lanes []*lane) *sidecar
 	env := []string{
 		"HYCO_CA_FILE=" + caFile,
 		"HYCO_DNS_LISTEN=" + c.addresses[len(lanes)],
+		"HYCO_ADMIN_LISTEN=off",
 		"HYCO_DNS_UPSTREAMS=127.0.0.1:9", // nobody: nothing leaves the machine
 		"HYCO_CONNECT_TIMEOUT=12s",       // one attempt that is never answered, and another
 		"HYCO_KEEPALIVE=1s",
