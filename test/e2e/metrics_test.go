@@ -192,7 +192,7 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 		// Labels come from the settings or from fixed sets: no address of a client,
 		// no id, no name that an app asked for.
 		labels := regexp.MustCompile(`[{,]([a-z]+)="`)
-		known := []string{"endpoint", "cause", "direction", "reason", "le", "namespace", "warm", "result", "address", "entity",
+		known := []string{"endpoint", "cause", "direction", "reason", "le", "relay", "warm", "result", "address", "entity",
 			"source", "rcode", "upstream", "version", "goversion", "quantile"}
 		for _, m := range labels.FindAllStringSubmatch(text, -1) {
 			if !slices.Contains(known, m[1]) {
