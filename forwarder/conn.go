@@ -18,12 +18,12 @@ type conn struct {
 	summary  Summary
 }
 
-func newConn(r *run, app net.Conn, ln Listener) *conn {
+func newConn(r *run, app net.Conn, ln Listener, accepted time.Time) *conn {
 	return &conn{
 		run:      r,
 		app:      app,
 		from:     newReader(app),
-		accepted: time.Now(),
+		accepted: accepted,
 		traffic:  ln.Traffic,
 		summary:  Summary{Target: ln.Target, ID: r.NewID()},
 	}
@@ -105,10 +105,10 @@ func (r *reached) cause(ctx context.Context) verdict {
 	switch {
 	case ctx.Err() != nil:
 		return verdict{Shutdown, r.err}
-	case r.before.err != nil:
+	case r.before.err != nil && errors.Is(r.err, errAppLeft):
 		return verdict{AppGaveUp, nil}
-	case r.before.gaveUp():
-		return verdict{AppGaveUp, r.err}
+	case r.before.err != nil, r.before.gaveUp():
+		return verdict{AppGaveUp, r.err} // what went wrong until then is why it waited
 	}
 	return verdict{DialFailed, r.err}
 }
@@ -128,7 +128,7 @@ func reason(err error) string {
 func (c *conn) log(ctx context.Context) {
 	s := &c.summary
 	level := slog.LevelInfo
-	if !s.Cause.orderly() {
+	if !s.Cause.orderly() || s.Cause == AppGaveUp && s.Err != nil {
 		level = slog.LevelWarn
 		if !c.repeats.whole(ctx, likeness{s.Target, s.Cause, reason(s.Err)}) {
 			return

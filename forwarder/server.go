@@ -157,6 +157,7 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 			failed = time.Time{}
 			r.logger().LogAttrs(ctx, slog.LevelInfo, "accept works again", slog.String("endpoint", ln.Target))
 		}
+		accepted := time.Now()
 		prepare(app)
 		r.began()
 		if !r.reserve(ctx, ln.Target) {
@@ -165,7 +166,7 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 			return
 		}
 		r.conns.Add(1)
-		c := newConn(r, app, ln)
+		c := newConn(r, app, ln, accepted)
 		r.dialers.run(func() { c.serve(ctx) })
 	}
 }

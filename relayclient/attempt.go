@@ -32,7 +32,10 @@ type Attempt struct {
 	Connect    time.Duration // TCP to the relay, or to a proxy and its CONNECT
 	TLS        time.Duration // the handshake
 	Upgrade    time.Duration // from the request to the relay's answer, which waits for a listener
-	Err        error         // a *[DialError]; nil when a listener has taken the connection
+	// ClockOffset is this machine's clock minus the relay's, by the Date of its
+	// answer and so to about a second; 0 when it is not known.
+	ClockOffset time.Duration
+	Err         error // a *[DialError]; nil when a listener has taken the connection
 }
 
 // LogAttrs returns what a log line about the attempt should carry.
@@ -53,6 +56,7 @@ func (a Attempt) LogAttrs() []slog.Attr {
 
 // attempt dials once.
 func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
+	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel() // the upgraded connection no longer depends on ctx
 
@@ -61,6 +65,7 @@ func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
 	conn, failed := t.join(ctx)
 	message := "hybrid connection joined"
 	if failed != nil {
+		failed.cancelled = failed.Status == 0 && caller.Err() == context.Canceled
 		t.Err, message = failed, "hybrid connection not joined"
 	} else {
 		c.warm.used(c)
@@ -132,6 +137,7 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 	began := time.Now()
 	tunnel, resp, err := t.shakeHands(ctx, exchange{l})
 	t.Upgrade = time.Since(began)
+	t.dated(resp)
 	state := l.ConnectionState()
 	t.Resumed, t.HelloRetry = state.DidResume, state.HelloRetryRequest
 	if err != nil {
@@ -141,12 +147,20 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 	return newConn(tunnel, l.Conn, l.socket, t.keepAlive(), t.Panicked), nil
 }
 
+// dated notes what the relay's answer, if there is one, says of the time.
+func (t *try) dated(resp *http.Response) {
+	if resp != nil {
+		t.ClockOffset = clockOffset(resp.Header.Get("Date"), time.Now())
+	}
+}
+
 // throughProxy leaves the way to the proxy, and TLS through it, to a transport.
 func (t *try) throughProxy(ctx context.Context, proxy *url.URL) (*Conn, *DialError) {
 	p := newProgress()
 	var raw net.Conn // written before the answer is there, and read after
 	tunnel, resp, err := t.shakeHands(p.through(ctx, proxy, func(conn net.Conn) { raw = conn }), t.proxied())
 	t.spent(p)
+	t.dated(resp)
 	if secured := p.secured.Load(); secured != 0 {
 		t.Upgrade = time.Duration(p.now() - secured)
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -156,6 +158,8 @@ func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 	switch {
 	case ok && unresolved.IsNotFound && rooted(address) != address:
 		conn, err = dialer.DialContext(ctx, "tcp", address)
+	case ok && strings.Contains(unresolved.Err, syscall.EMFILE.Error()): // of which the error has the text alone
+		return nil, fmt.Errorf("looking up %s: %w", strings.TrimSuffix(unresolved.Name, "."), syscall.EMFILE)
 	case ok:
 		unresolved.Name = strings.TrimSuffix(unresolved.Name, ".")
 	case err != nil:

@@ -66,6 +66,7 @@ type DialError struct {
 
 	anonymous bool // no token was presented
 	readyMade bool // the token was made by somebody else
+	cancelled bool // the caller gave up
 }
 
 // Error describes the failure in one line and never contains a token. The
@@ -111,6 +112,9 @@ func (e *DialError) Temporary() bool {
 // Reason sorts the failure into one of a few stable labels, for metrics and
 // documentation.
 func (e *DialError) Reason() string {
+	if e.cancelled {
+		return "cancelled"
+	}
 	for _, known := range []struct {
 		err    error
 		reason string

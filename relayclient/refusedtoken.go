@@ -20,17 +20,18 @@ const (
 const ClockTolerance = 5 * time.Minute
 
 // refusedToken sorts a refusal by the relay's phrase (PROTOCOL §3.3). Where the
-// phrase names neither the signature nor the audience, a clock that is far off
-// is the likeliest cause: it makes tokens that have expired or begin later. A
-// token that was made elsewhere does not depend on this machine's clock.
+// phrase names neither signature nor audience nor right, a clock that is far
+// behind is the likeliest cause: it makes tokens that have expired when they
+// arrive. One that is ahead makes tokens that last longer. A token that was made
+// elsewhere does not depend on this machine's clock.
 func (e *DialError) refusedToken() string {
 	phrase := strings.ToLower(e.Phrase)
 	switch {
 	case strings.Contains(phrase, "invalidaudience"), strings.Contains(phrase, "wrong audience"):
 		return reasonWrongAudience
-	case strings.Contains(phrase, "invalid signature"):
+	case strings.Contains(phrase, "invalid signature"), strings.Contains(phrase, "claim"):
 		return reasonUnauthorized
-	case !e.anonymous && !e.readyMade && e.ClockOffset.Abs() > ClockTolerance:
+	case !e.anonymous && !e.readyMade && e.ClockOffset < -ClockTolerance:
 		return reasonClockWrong
 	case strings.Contains(phrase, "expired"):
 		return reasonTokenExpired

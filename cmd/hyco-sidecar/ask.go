@@ -41,6 +41,9 @@ func healthcheckCommand(c *call, args []string) int {
 	case status != http.StatusOK:
 		return c.failed(exitFailed, fmt.Errorf("%s: %s", probe, strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", "; ")))
 	}
+	if answer := string(body); answer != "ok\n" {
+		return c.failed(exitFailed, fmt.Errorf("what answers there is no sidecar: it says %.40q", answer))
+	}
 	fmt.Fprintln(c.stdout, "ok")
 	return exitOK
 }

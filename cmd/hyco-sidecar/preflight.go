@@ -56,9 +56,12 @@ func (p *preflight) run(ctx context.Context) []admin.Finding {
 	for i, look := range looks {
 		looking.Go(func() {
 			defer p.panicked.raise()
-			places <- struct{}{}
-			found[i] = look(ctx)
-			<-places
+			select {
+			case places <- struct{}{}:
+				found[i] = look(ctx)
+				<-places
+			case <-ctx.Done(): // nothing is known of it
+			}
 		})
 	}
 	looking.Wait()

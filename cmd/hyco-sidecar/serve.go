@@ -88,23 +88,27 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 		return err
 	}
 	p.operator.Quit = func() {
-		if ctx.Err() == nil {
+		first := ctx.Err() == nil
+		drain()
+		if first {
 			log.Info("draining", "asked_by", "/quitquitquit")
 		}
-		drain()
 	}
 	bound, err := bind(ctx, cfg.DNSListen, cfg.AdminListen, p.endpoints)
 	if err != nil {
 		return err
 	}
 
-	beside := func(serve func(ctx context.Context) error) (stop func() error) {
+	beside := func(part string, serve func(ctx context.Context) error) (stop func() error) {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		ended := make(chan error, 1)
 		go func() {
 			defer panicked.raise()
 			err := serve(ctx)
 			drain() // a part that has failed ends the rest; what is open may finish
+			if err != nil {
+				log.Error("a part of the program failed: draining", "part", part, "error", err)
+			}
 			ended <- err
 		}()
 		return func() error {
@@ -112,8 +116,8 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 			return <-ended
 		}
 	}
-	stopResolver := beside(func(ctx context.Context) error { return p.resolver.Serve(ctx, bound.packets, bound.streams) })
-	stopOperator := beside(func(ctx context.Context) error { return p.operator.Serve(ctx, bound.admin...) })
+	stopResolver := beside("resolver", func(ctx context.Context) error { return p.resolver.Serve(ctx, bound.packets, bound.streams) })
+	stopOperator := beside("admin server", func(ctx context.Context) error { return p.operator.Serve(ctx, bound.admin...) })
 	p.monitor.Enter(admin.Serving)
 	unhook := context.AfterFunc(ctx, func() {
 		defer panicked.raise()

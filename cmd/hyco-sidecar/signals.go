@@ -26,8 +26,8 @@ func untilSignalled(log *slog.Logger, panicked guard) (context.Context, context.
 		defer panicked.raise()
 		select {
 		case s := <-signals:
+			cancel() // first: whoever reads the log may not
 			log.Info("draining", "signal", s.String())
-			cancel()
 		case <-done:
 			return
 		}
@@ -35,6 +35,10 @@ func untilSignalled(log *slog.Logger, panicked guard) (context.Context, context.
 			select {
 			case s := <-signals:
 				if time.Since(began) >= sameSignal {
+					time.AfterFunc(lastWords, func() {
+						defer panicked.raise()
+						os.Exit(exitFailed)
+					})
 					log.Warn("exiting at once", "signal", s.String())
 					os.Exit(exitFailed)
 				}

@@ -45,7 +45,7 @@ func printStatus(w io.Writer, s admin.Status) {
 	}
 	for _, f := range s.Findings {
 		if f.Level != "ok" {
-			fmt.Fprintf(w, "%s: %s\n", f.Level, f.Text)
+			fmt.Fprintf(w, "at the start, %s: %s\n", f.Level, f.Text)
 			printAdvice(w, f.Next, f.See)
 		}
 	}

@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -128,7 +130,11 @@ func TestStrangersAndTheirPagesAreKeptOut(t *testing.T) {
 		{"foreign site quits", "POST", "/quitquitquit", header("Sec-Fetch-Site", "cross-site"), 403},
 		{"other machine quits", "POST", "/quitquitquit", from("10.1.2.3:40000"), 403},
 		{"other machine profiles", "GET", "/debug/pprof/heap", from("10.1.2.3:40000"), 403},
-		{"scrape by name", "GET", "/metrics", host("app.default.svc:8477"), 200},
+		{"rebound name scrapes", "GET", "/metrics", host("evil.example:8477"), 421},
+		{"scrape by name", "GET", "/metrics", func(r *http.Request) {
+			r.Host = "app.default.svc:8477"
+			*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 8477}))
+		}, 200},
 		{"probe by name", "GET", "/livez", host("app"), 200},
 		{"localhost", "GET", "/api/status", host("localhost:8477"), 200},
 		{"IPv6", "GET", "/api/status", host("[::1]:8477"), 200},

@@ -26,6 +26,9 @@ func (m *Monitor) Relay(namespace string) relayclient.Hooks {
 		if a.Err != nil {
 			result = reason(a.Err)
 		}
+		if a.ClockOffset != 0 {
+			m.ClockOffset(namespace, a.ClockOffset)
+		}
 		m.attempts.mu.Lock()
 		defer m.attempts.mu.Unlock()
 		m.attempts.counts[attempt{namespace, a.Warm, result}]++

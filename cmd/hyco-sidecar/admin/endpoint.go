@@ -22,12 +22,13 @@ type endpoint struct {
 	refused  map[string]int64 // dials that failed, by reason
 	joined   time.Time        // when a listener last took a connection
 	joinTook time.Duration
+	failed   int64
 	failure  *Failure
 	failing  bool
-	// downThen is what the target had sent when it was last suspected to be out of
-	// reach: a byte more, and it is not.
-	suspected bool
-	downThen  int64
+	// A listener that reaches no target takes connections as well. Once one is
+	// suspected of that, a join proves nothing until a byte has come after it.
+	suspected, retried bool
+	downThen           int64 // what had come by the join after the suspicion
 }
 
 func newEndpoint(about Endpoint) *endpoint {
@@ -67,8 +68,11 @@ func (e *endpoint) reached(took time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.joined, e.joinTook = time.Now(), took
-	if !e.suspected { // a listener that reaches no target takes connections as well
+	switch {
+	case !e.suspected:
 		e.failing = false
+	case !e.retried:
+		e.retried, e.downThen = true, e.traffic.Down.Load()
 	}
 }
 
@@ -79,16 +83,25 @@ func (e *endpoint) closed(s forwarder.Summary) {
 	e.ended[s.Cause]++
 	f := &Failure{At: time.Now(), ID: s.ID, Reason: string(s.Cause), Next: s.Cause.Next()}
 	switch s.Cause {
-	default:
-		return // in order, or somebody's settings
-	case forwarder.TargetUnreachable, forwarder.ClosedWithoutData:
-		e.suspected, e.downThen = true, e.traffic.Down.Load()
-	case forwarder.TunnelDropped:
-		e.suspected = false
-	case forwarder.DialFailed:
-		e.suspected = false
+	case forwarder.DialFailed, forwarder.AppGaveUp:
+		if s.Err == nil {
+			return // the app left, and nothing was wrong until then
+		}
 		f.Reason = reason(s.Err)
 		e.refused[f.Reason]++
+		e.failing = true
+	case forwarder.TargetUnreachable, forwarder.ClosedWithoutData:
+		e.suspected, e.retried = true, false
+		e.failing = true
+	case forwarder.TunnelDropped:
+		// One of many, perhaps: the next dial shows whether it was more than that.
+	case forwarder.Closed, forwarder.RemoteClosed, forwarder.AppGone:
+		if s.Up > 0 || s.Down > 0 {
+			e.suspected, e.failing = false, false
+		}
+		return
+	default:
+		return // what the app did, or somebody's settings
 	}
 	if s.Err != nil {
 		f.Error = s.Err.Error()
@@ -97,7 +110,8 @@ func (e *endpoint) closed(s forwarder.Summary) {
 		f.Status, f.TrackingID, f.Next = dial.Status, dial.TrackingID, dial.Next()
 	}
 	f.See = See(f.Reason)
-	e.failure, e.failing = f, true
+	e.failure = f
+	e.failed++
 }
 
 // reason is the label of a failed dial.
@@ -110,7 +124,7 @@ func reason(err error) string {
 
 // health reports how the last connection fared. The caller holds mu.
 func (e *endpoint) health() Health {
-	if e.suspected && e.traffic.Down.Load() > e.downThen {
+	if e.suspected && e.retried && e.traffic.Down.Load() > e.downThen {
 		e.suspected, e.failing = false, false
 	}
 	switch {
@@ -128,10 +142,7 @@ func (e *endpoint) status() Endpoint {
 	s.Up, s.Down = e.traffic.Up.Load(), e.traffic.Down.Load()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s.Health = e.health()
-	for _, cause := range failures {
-		s.Failed += e.ended[cause]
-	}
+	s.Health, s.Failed = e.health(), e.failed
 	if !e.joined.IsZero() {
 		s.LastJoined, s.JoinSeconds = new(e.joined), e.joinTook.Seconds()
 	}
@@ -140,6 +151,3 @@ func (e *endpoint) status() Endpoint {
 	}
 	return s
 }
-
-// failures are the causes that nobody chose.
-var failures = []forwarder.Cause{forwarder.DialFailed, forwarder.TunnelDropped, forwarder.TargetUnreachable, forwarder.ClosedWithoutData}

@@ -42,15 +42,15 @@ var (
 	connectionBytes     = define("counter", "hyco_connection_bytes_total", "Bytes carried, while they move: up is from the app to the target, down the other way.", "endpoint", "direction")
 	connectionSeconds   = defineHistogram([]float64{.1, 1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600}, "hyco_connection_seconds", "How long connections lasted, in seconds from accept to end.", "endpoint")
 	dialSeconds         = defineHistogram([]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "hyco_dial_seconds", "Time in seconds from accepting a connection until a listener took it, where one did.", "endpoint")
-	dialErrors          = define("counter", "hyco_dial_errors_total", "Connections that no listener took, by reason; docs/troubleshooting.md explains the reasons. A reason appears with its first failure.", "endpoint", "reason")
+	dialErrors          = define("counter", "hyco_dial_errors_total", "Connections that no listener took, those of apps that gave up waiting included, by reason; docs/troubleshooting.md explains the reasons. A reason appears with its first failure.", "endpoint", "reason")
 
 	endpointInfo        = define("gauge", "hyco_endpoint_info", "Always 1; the labels say where an endpoint is accepted and where it leads.", "endpoint", "address", "relay", "entity")
-	endpointHealthy     = define("gauge", "hyco_endpoint_healthy", "1 when the last connection was taken, 0 when it failed; absent before the first.", "endpoint")
+	endpointHealthy     = define("gauge", "hyco_endpoint_healthy", "1 when the last connection was taken, 0 when no listener took it or it reached no target; absent before the first.", "endpoint")
 	endpointLastJoined  = define("gauge", "hyco_endpoint_last_joined_timestamp_seconds", "When a listener last took a connection, in Unix time; absent before.", "endpoint")
 	endpointLastFailure = define("gauge", "hyco_endpoint_last_failure_timestamp_seconds", "When a connection last failed, in Unix time; absent before.", "endpoint")
 
 	relayAttempts = define("counter", "hyco_relay_attempts_total", "Attempts to join a hybrid connection, of which a connection may need several: over a TLS connection that was kept warm or not, and with which result.", "relay", "warm", "result")
-	clockOffset   = define("gauge", "hyco_relay_clock_offset_seconds", "This machine's clock minus the relay's, in seconds; absent while unknown. Tokens are refused when it is off by minutes.", "relay")
+	clockOffset   = define("gauge", "hyco_relay_clock_offset_seconds", "This machine's clock minus the relay's, in seconds; absent while unknown. Tokens have expired when they arrive if it is an hour behind.", "relay")
 
 	dnsQueries        = define("counter", "hyco_dns_queries_total", "DNS queries answered, by where the answer came from and its response code.", "source", "rcode")
 	dnsDropped        = define("counter", "hyco_dns_dropped_total", "DNS messages left without an answer: too short, no query, or no answer to anything asked.", "reason")

@@ -15,7 +15,7 @@ import (
 // be called from any goroutine.
 type Monitor struct {
 	version   string
-	started   time.Time
+	began     time.Time
 	limit     int
 	endpoints []*endpoint
 	byName    map[string]*endpoint
@@ -54,7 +54,7 @@ type Plan struct {
 func NewMonitor(plan Plan) *Monitor {
 	m := &Monitor{
 		version:   plan.Version,
-		started:   time.Now(),
+		began:     time.Now(),
 		limit:     plan.MaxConnections,
 		byName:    make(map[string]*endpoint, len(plan.Endpoints)),
 		resolver:  newResolver(plan),
@@ -101,7 +101,7 @@ func (m *Monitor) ClockOffset(namespace string, offset time.Duration) {
 func (m *Monitor) Status() Status {
 	s := Status{
 		Version:     m.version,
-		Started:     m.started,
+		Started:     m.began,
 		Now:         time.Now(),
 		State:       m.current(),
 		Connections: Connections{Open: m.open.Load(), Limit: m.limit},
@@ -115,20 +115,4 @@ func (m *Monitor) Status() Status {
 	defer m.mu.Unlock()
 	s.Findings = append([]Finding{}, m.findings...)
 	return s
-}
-
-// notReady returns why no further work should come here: the words of /readyz.
-// Whether the relay can be reached is not among the reasons.
-func (m *Monitor) notReady() []string {
-	var reasons []string
-	switch m.current() {
-	case Starting:
-		reasons = append(reasons, "starting: not every socket is bound yet")
-	case Draining:
-		reasons = append(reasons, "draining: the process has been told to end")
-	}
-	if m.open.Load() >= int64(m.limit) {
-		reasons = append(reasons, "connections: as many are open as HYCO_MAX_CONNECTIONS allows")
-	}
-	return reasons
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -39,7 +38,6 @@ type Server struct {
 const (
 	headTimeout  = 5 * time.Second
 	writeTimeout = 10 * time.Second
-	idleTimeout  = time.Minute
 	maxHead      = 16 << 10
 	// Gathering metrics of a thousand endpoints makes a megabyte of text, which a
 	// client that does not read holds until writeTimeout.
@@ -62,7 +60,6 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		ReadHeaderTimeout: headTimeout,
 		ReadTimeout:       headTimeout,
 		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHead,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnState: func(_ net.Conn, state http.ConnState) {
@@ -74,6 +71,9 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 			}
 		},
 	}
+	// A client that stays takes a descriptor, of which apps' connections need two
+	// each; a probe or a page that comes again is soon connected.
+	server.SetKeepAlivesEnabled(false)
 	for _, ln := range listeners {
 		loops.Go(func() {
 			defer s.Monitor.panicked.raise()
@@ -97,16 +97,12 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 // Handler returns the routes.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { answerProbe(w, r, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answerProbe(w, r, s.Monitor.notReady()) })
-	mux.HandleFunc("GET /startupz", func(w http.ResponseWriter, r *http.Request) {
-		var reasons []string
-		if s.Monitor.current() == Starting {
-			reasons = s.Monitor.notReady()
-		}
-		answerProbe(w, r, reasons)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { answerProbe(w, r) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		answerProbe(w, r, s.Monitor.started(), s.Monitor.staying(), s.Monitor.room())
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Monitor.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	mux.HandleFunc("GET /startupz", func(w http.ResponseWriter, r *http.Request) { answerProbe(w, r, s.Monitor.started()) })
+	mux.Handle("GET /metrics", onlyHere(promhttp.HandlerFor(s.Monitor.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})))
 	mux.Handle("GET /api/status", onlyHere(http.HandlerFunc(s.status)))
 	mux.Handle("GET /{$}", onlyHere(http.HandlerFunc(servePage)))
 	mux.Handle("POST /quitquitquit", onlyHere(http.NewCrossOriginProtection().Handler(fromThisMachine(http.HandlerFunc(s.quit)))))
@@ -131,19 +127,4 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) quit(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "draining")
 	s.Quit()
-}
-
-// answerProbe says ok, or why not. With ?verbose it also names what holds.
-func answerProbe(w http.ResponseWriter, r *http.Request, reasons []string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if len(reasons) > 0 {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		for _, reason := range reasons {
-			fmt.Fprintln(w, reason)
-		}
-		return
-	}
-	io.WriteString(w, "ok\n")
 }

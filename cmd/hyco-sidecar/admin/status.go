@@ -42,7 +42,7 @@ type Endpoint struct {
 	Health Health `json:"health"`
 	Open   int64  `json:"open"`
 	Total  int64  `json:"total"`  // accepted since the start
-	Failed int64  `json:"failed"` // those of them that ended badly, whoever's fault it was
+	Failed int64  `json:"failed"` // those of them that no listener took, that reached no target, or whose tunnel broke off
 	Up     int64  `json:"up"`     // bytes from the app to the target
 	Down   int64  `json:"down"`   // bytes from the target to the app
 
@@ -60,7 +60,7 @@ type Health string
 const (
 	Unused  Health = "unused"  // no connection has ended its dial yet
 	Healthy Health = "healthy" // the last one was taken by a listener, as far as is known by one that reaches the target
-	Failing Health = "failing" // LastFailure is the newest that is known
+	Failing Health = "failing" // no listener took the last one, or it reached no target: LastFailure tells
 )
 
 // Failure is one connection that failed.
