@@ -566,6 +566,28 @@ func TestAppThatResetsCancelsTheDial(t *testing.T) {
 	})
 }
 
+// An app that gave up did so for a reason, where attempts had failed until then.
+func TestAppThatGivesUpIsToldOfWithWhatWentWrong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		noListener := errors.New("no listener")
+		b := start(t, func(b *bench) {
+			b.server.Dial = func(ctx context.Context, r forwarder.Request) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, noListener
+			}
+		})
+		app, _ := b.ln.Dial()
+		time.Sleep(time.Second)
+		app.SetLinger(0)
+		app.Close()
+		s := b.finish(t)
+		wantCause(t, s, forwarder.AppGaveUp)
+		if s.Err != noListener {
+			t.Errorf("got %v, want %v", s.Err, noListener)
+		}
+	})
+}
+
 func TestAppThatEndsWithoutAByteStopsFurtherAttemptsOnly(t *testing.T) {
 	for _, succeeds := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

@@ -208,6 +208,38 @@ func TestStatusTellsHowAnEndpointFares(t *testing.T) {
 
 	hooks.Closed(forwarder.Summary{Target: sql, ID: "3", Cause: forwarder.AppReset})
 	expect("after what an app did", Healthy, "target_unreachable_suspected")
+
+	hooks.Closed(forwarder.Summary{Target: sql, ID: "4", Cause: forwarder.TargetUnreachable})
+	m.Traffic(sql).Down.Add(1)
+	expect("although an older connection goes on", Failing, "target_unreachable_suspected")
+	hooks.Closed(forwarder.Summary{Target: sql, ID: "5", Cause: forwarder.Closed, Up: 1 << 20})
+	expect("until one ends well", Healthy, "target_unreachable_suspected")
+
+	hooks.Closed(forwarder.Summary{Target: sql, ID: "6", Cause: forwarder.TunnelDropped, Err: io.ErrUnexpectedEOF})
+	expect("with one tunnel of many that dropped", Healthy, "tunnel_dropped")
+
+	hooks.Closed(forwarder.Summary{Target: sql, ID: "7", Cause: forwarder.AppGaveUp})
+	expect("with an app that left by itself", Healthy, "tunnel_dropped")
+	hooks.Closed(forwarder.Summary{Target: sql, ID: "8", Cause: forwarder.AppGaveUp, Err: refused(relayclient.ErrNoListener, 404)})
+	e = expect("with an app that gave up waiting for a listener", Failing, "no_listener")
+	if e.Failed != 5 {
+		t.Errorf("%d failed, want 5", e.Failed)
+	}
+}
+
+func TestReadinessExplainsItself(t *testing.T) {
+	m := newTestMonitor()
+	m.Enter(Serving)
+	m.Connections().Accepted(sql)
+	s := &Server{Monitor: m}
+	if code, _, body := ask(t, s, "GET", "/readyz?verbose", nil); code != 200 || body != "sockets: ok\nstaying: ok\nconnections: ok\nok\n" {
+		t.Errorf("got %d, %q", code, body)
+	}
+	m.Connections().Accepted(sql)
+	if code, _, body := ask(t, s, "GET", "/readyz?verbose", nil); code != 503 ||
+		body != "sockets: ok\nstaying: ok\nconnections: 2 are open, as many as HYCO_MAX_CONNECTIONS allows\n" {
+		t.Errorf("got %d, %q", code, body)
+	}
 }
 
 // TestMetricsEqualWhatHappened compares the text as a scraper sees it.
@@ -226,7 +258,7 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 	hooks.Closed(forwarder.Summary{Target: sql, Cause: forwarder.DialFailed, Took: time.Second, Err: refused(relayclient.ErrUnauthorized, 401)})
 	m.Traffic(sql).Up.Add(100)
 	m.Traffic(sql).Down.Add(200)
-	m.Relay("contoso.servicebus.windows.net").Attempted(relayclient.Attempt{Warm: true})
+	m.Relay("contoso.servicebus.windows.net").Attempted(relayclient.Attempt{Warm: true, ClockOffset: time.Hour})
 	m.Relay("contoso.servicebus.windows.net").Attempted(relayclient.Attempt{Err: refused(relayclient.ErrUnauthorized, 401)})
 	m.ClockOffset("contoso.servicebus.windows.net", -90*time.Second)
 	names := m.Resolver()

@@ -1,0 +1,63 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// condition is one thing that a probe wants to hold. Whether the relay can be
+// reached is none: a probe that depends on a remote service takes healthy apps
+// down with it.
+type condition struct {
+	name    string
+	problem string // empty while it holds
+}
+
+func (m *Monitor) started() condition {
+	c := condition{name: "sockets"}
+	if m.current() == Starting {
+		c.problem = "not every socket is bound yet"
+	}
+	return c
+}
+
+func (m *Monitor) staying() condition {
+	c := condition{name: "staying"}
+	if m.current() == Draining {
+		c.problem = "draining: the process has been told to end"
+	}
+	return c
+}
+
+func (m *Monitor) room() condition {
+	c := condition{name: "connections"}
+	if m.open.Load() >= int64(m.limit) {
+		c.problem = fmt.Sprintf("%d are open, as many as HYCO_MAX_CONNECTIONS allows", m.limit)
+	}
+	return c
+}
+
+// answerProbe says ok, or 503 and what does not hold. With ?verbose it goes
+// through all conditions.
+func answerProbe(w http.ResponseWriter, r *http.Request, all ...condition) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	holds := !slices.ContainsFunc(all, func(c condition) bool { return c.problem != "" })
+	if !holds {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	verbose := r.URL.Query().Has("verbose")
+	for _, c := range all {
+		switch {
+		case c.problem != "":
+			fmt.Fprintf(w, "%s: %s\n", c.name, c.problem)
+		case verbose:
+			fmt.Fprintf(w, "%s: ok\n", c.name)
+		}
+	}
+	if holds {
+		fmt.Fprintln(w, "ok")
+	}
+}
