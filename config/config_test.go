@@ -134,6 +134,21 @@ func TestAdminListenIsReadAlone(t *testing.T) {
 	}
 }
 
+func TestProxyThatWouldBeLeftOutIsAFault(t *testing.T) {
+	minimal := []string{"HYCO_CONNECTION_STRING=" + portal, "HYCO_ENDPOINTS=sql01.corp.example:1433"}
+	for _, good := range []string{"http://proxy.corp.example:3128", "proxy.corp.example:3128", "proxy", "https://a:b%23c@proxy:443", "socks5://10.0.0.1:1080", ""} {
+		if _, err := config.Load(append(minimal, "HTTPS_PROXY="+good)); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"http://user:pa%ss@proxy.corp.example:3128", "http://user:pa#ss@proxy:3128", "http://user:p/ss@proxy:3128", "http://", "ftp://proxy:21"} {
+		_, err := config.Load(append(minimal, "HTTPS_PROXY="+bad))
+		if err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY: it is not the address of a proxy") || strings.Contains(err.Error(), "ss@") {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+}
+
 func TestDefaultRuleOfANamespaceIsARuleLikeAnyOther(t *testing.T) {
 	c := load(t, "HYCO_CONNECTION_STRING="+strings.Replace(portal, "defaultSender", "RootManageSharedAccessKey", 1), "HYCO_ENDPOINTS=a:1")
 	if got := c.Connections[0].KeyName; got != "RootManageSharedAccessKey" {

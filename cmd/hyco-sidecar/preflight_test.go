@@ -3,43 +3,15 @@ package main
 import (
 	"bytes"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/config"
 )
-
-func TestPortTrapIsNamed(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells who listens")
-	}
-	app, err := net.Listen("tcp6", "[::]:0") // for IPv6 alone, so that ours can be bound beside it
-	if err != nil {
-		t.Skip(err)
-	}
-	defer app.Close()
-	port := app.Addr().(*net.TCPAddr).AddrPort().Port()
-	p := &preflight{endpoints: []endpoint{
-		{name: "api.corp.example:8080", Connection: config.Connection{Port: port}},
-		{name: "shop.corp.example:8080", Connection: config.Connection{Port: port}},
-	}}
-	got := p.ports(t.Context())
-	at := netip.AddrPortFrom(netip.IPv6Unspecified(), port).String()
-	if len(got) != 1 || got[0].Code != "port_trap" || got[0].Level != "warning" || got[0].See != "docs/troubleshooting.md#port_trap" ||
-		!strings.Contains(got[0].Text, at) || !strings.Contains(got[0].Next, "127.0.0.1") {
-		t.Errorf("got %+v, want one port_trap that names %s", got, at)
-	}
-	app.Close()
-	if got := p.ports(t.Context()); len(got) != 1 || got[0].Level != "ok" {
-		t.Errorf("got %+v, want that all is bound", got)
-	}
-}
 
 func TestResolvConfIsJudged(t *testing.T) {
 	for _, test := range []struct{ text, listen, code, level string }{

@@ -95,6 +95,15 @@ resource app 'Microsoft.App/containerApps@2024-03-01' = {
               value: '/run/secrets/hyco-sidecar/connectionString'
             }
             {
+              // 2,000 connections, all of them stalled in both directions, take some 380 MB.
+              name: 'HYCO_MAX_CONNECTIONS'
+              value: '2000'
+            }
+            {
+              name: 'GOMEMLIMIT'
+              value: '448MiB'
+            }
+            {
               name: 'HYCO_DNS_UPSTREAMS'
               value: '127.0.0.11'
             }
