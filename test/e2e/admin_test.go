@@ -51,9 +51,10 @@ func TestProbes(t *testing.T) {
 	s := w.sidecar(t, settings...)
 	well := func(t *testing.T) {
 		t.Helper()
-		for _, path := range []string{"/livez", "/readyz", "/readyz?verbose", "/startupz"} {
+		for _, path := range []string{"/livez", "/readyz", "/startupz"} {
 			w.wantProbe(t, path, "200 ok")
 		}
+		w.wantProbe(t, "/readyz?verbose", "200 sockets: bound\ndraining: no\nconnections: below HYCO_MAX_CONNECTIONS\nok")
 	}
 	healthcheck := func(t *testing.T, want int) {
 		t.Helper()

@@ -232,12 +232,12 @@ func TestReadinessExplainsItself(t *testing.T) {
 	m.Enter(Serving)
 	m.Connections().Accepted(sql)
 	s := &Server{Monitor: m}
-	if code, _, body := ask(t, s, "GET", "/readyz?verbose", nil); code != 200 || body != "sockets: ok\nstaying: ok\nconnections: ok\nok\n" {
+	if code, _, body := ask(t, s, "GET", "/readyz?verbose", nil); code != 200 || body != "sockets: bound\ndraining: no\nconnections: below HYCO_MAX_CONNECTIONS\nok\n" {
 		t.Errorf("got %d, %q", code, body)
 	}
 	m.Connections().Accepted(sql)
 	if code, _, body := ask(t, s, "GET", "/readyz?verbose", nil); code != 503 ||
-		body != "sockets: ok\nstaying: ok\nconnections: 2 are open, as many as HYCO_MAX_CONNECTIONS allows\n" {
+		body != "sockets: bound\ndraining: no\nconnections: 2 are open, as many as HYCO_MAX_CONNECTIONS allows\n" {
 		t.Errorf("got %d, %q", code, body)
 	}
 }

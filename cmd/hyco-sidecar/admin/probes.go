@@ -11,11 +11,12 @@ import (
 // down with it.
 type condition struct {
 	name    string
+	well    string // what it says while it holds
 	problem string // empty while it holds
 }
 
 func (m *Monitor) started() condition {
-	c := condition{name: "sockets"}
+	c := condition{name: "sockets", well: "bound"}
 	if m.current() == Starting {
 		c.problem = "not every socket is bound yet"
 	}
@@ -23,15 +24,15 @@ func (m *Monitor) started() condition {
 }
 
 func (m *Monitor) staying() condition {
-	c := condition{name: "staying"}
+	c := condition{name: "draining", well: "no"}
 	if m.current() == Draining {
-		c.problem = "draining: the process has been told to end"
+		c.problem = "the process has been told to end"
 	}
 	return c
 }
 
 func (m *Monitor) room() condition {
-	c := condition{name: "connections"}
+	c := condition{name: "connections", well: "below HYCO_MAX_CONNECTIONS"}
 	if m.open.Load() >= int64(m.limit) {
 		c.problem = fmt.Sprintf("%d are open, as many as HYCO_MAX_CONNECTIONS allows", m.limit)
 	}
@@ -54,7 +55,7 @@ func answerProbe(w http.ResponseWriter, r *http.Request, all ...condition) {
 		case c.problem != "":
 			fmt.Fprintf(w, "%s: %s\n", c.name, c.problem)
 		case verbose:
-			fmt.Fprintf(w, "%s: ok\n", c.name)
+			fmt.Fprintf(w, "%s: %s\n", c.name, c.well)
 		}
 	}
 	if holds {
