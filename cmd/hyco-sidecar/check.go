@@ -19,6 +19,7 @@ import (
 
 	"hyco-sidecar/cmd/hyco-sidecar/check"
 	"hyco-sidecar/config"
+	"hyco-sidecar/dnsproxy"
 	"hyco-sidecar/relayclient"
 )
 
@@ -132,8 +133,8 @@ func checkAbout() string {
 	var b strings.Builder
 	b.WriteString(`Says for each stage what was found, and what to do where it fails. Without
 names, every configured endpoint is checked, as with --all. A listener that
-takes the connection dials its target once. Works beside a running sidecar and
-without one.
+takes the connection dials its target, twice where it hangs up at what it is
+sent. Works beside a running sidecar and without one.
 
   --json         print one JSON document
   --tls          the target has to speak TLS, with a certificate that is trusted here
@@ -162,9 +163,25 @@ func newChecker(cfg config.Config) *check.Checker {
 	c := &check.Checker{
 		Version:      version(),
 		Resolve:      check.Names{}.Resolve,
-		Self:         check.Names{Server: cfg.DNSListen[0]}.Who,
 		OwnContainer: ownContainer(),
 		RootCAs:      cfg.RootCAs,
+	}
+	// Where there is no such file, none is listed.
+	listed, _ := dnsproxy.SystemUpstreams("/etc/resolv.conf")
+	for _, server := range listed {
+		if slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return dnsproxy.LeadsTo(server, us) }) {
+			c.Ours = append(c.Ours, server.Addr())
+		} else {
+			c.Others = append(c.Others, server.Addr())
+		}
+	}
+	at := reachable(cfg.DNSListen[0])
+	if len(c.Ours) > 0 { // the one of ours that apps ask
+		at = netip.AddrPortFrom(c.Ours[0], 53)
+	}
+	c.Self = check.Names{Server: at}.Ask
+	if !slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return us.Port() == 53 }) {
+		c.OtherPort = cfg.DNSListen[0].Port()
 	}
 	if runtime.GOOS == "linux" {
 		c.Holder = func(addr netip.AddrPort) (netip.Addr, bool) { return holder("tcp", addr) }

@@ -251,6 +251,12 @@ func TestCheckNeedsNoSidecar(t *testing.T) {
 		}
 	}
 
+	t.Run("WhereResolvConfNamesIt", func(t *testing.T) {
+		p := w.checking(t, settings, ours, "orders.corp.example:80")
+		if code := p.wait(t, patience); code != 20 || !strings.Contains(p.stdout.String(), "/etc/resolv.conf names 127.0.0.1, and nobody answers there") {
+			t.Errorf("exit code %d, want 20 and that nobody answers\n%s%s", code, p.stdout.String(), p.stderr.String())
+		}
+	})
 	t.Run("OnATerminal", func(t *testing.T) {
 		needs(t, "script")
 		for variable, colour := range map[string]bool{"": true, "NO_COLOR=1": false} {

@@ -36,8 +36,8 @@ type target func(conn net.Conn)
 func sound(endpoint check.Endpoint, behind target) *check.Checker {
 	return &check.Checker{
 		Endpoints: []check.Endpoint{endpoint},
-		Self: func(context.Context) check.Named {
-			return check.Named{Server: "127.0.0.1:53", Sidecar: "hyco-sidecar v1"}
+		Self: func(context.Context, string) check.Named {
+			return check.Named{Server: "127.0.0.1:53", Sidecar: "hyco-sidecar v1", Addrs: []netip.Addr{endpoint.Address.Addr()}}
 		},
 		Resolve: func(context.Context, string) check.Named {
 			return check.Named{Server: "127.0.0.1:53", Sidecar: "hyco-sidecar v1", Addrs: []netip.Addr{endpoint.Address.Addr()}}
@@ -141,7 +141,7 @@ func TestTargetMaySpeakFirst(t *testing.T) {
 }
 
 func TestTunnelThatEndsWithoutAByteIsATargetThatIsNotReached(t *testing.T) {
-	for after, notes := range map[time.Duration]int{0: 0, 500 * time.Millisecond: 0, 2 * time.Second: 1, 21 * time.Second: 1} {
+	for after, notes := range map[time.Duration]int{0: 0, 500 * time.Millisecond: 0, 2 * time.Second: 0, 21 * time.Second: 1} {
 		for _, probe := range []check.Probe{check.HTTP, check.TLS, check.Postgres, check.MSSQL} {
 			synctest.Test(t, func(t *testing.T) {
 				c := sound(sql01, func(conn net.Conn) {
@@ -334,10 +334,24 @@ func TestWalkGoesOnWhereNamesDoNotReachTheSidecar(t *testing.T) {
 				return check.Named{Err: notFound, Addrs: []netip.Addr{sql01.Address.Addr()}}
 			}
 		}, check.Resolver, check.Healthy, "from a hosts file"},
+		{"a hosts file with another address", func(c *check.Checker) {
+			c.Resolve = func(context.Context, string) check.Named {
+				return check.Named{Server: "127.0.0.1:53", Sidecar: "hyco-sidecar v1", Addrs: []netip.Addr{netip.MustParseAddr("127.77.1.2"), netip.IPv6Loopback()}}
+			}
+		}, check.Resolver, check.DNSWrongAddress, "a hosts file or a cache gives 127.77.1.2, ::1"},
+		{"a port that resolv.conf cannot name", func(c *check.Checker) { elsewhere(c); c.OtherPort = 5353 }, check.Resolver, check.Healthy, "the sidecar answers at 127.0.0.1:53"},
+		{"nobody where resolv.conf points", func(c *check.Checker) {
+			c.Ours = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+			c.Self = func(context.Context, string) check.Named {
+				return check.Named{Err: &net.DNSError{Err: "connection refused"}}
+			}
+			c.Holder = func(netip.AddrPort) (netip.Addr, bool) { return netip.Addr{}, false }
+		}, check.Resolver, check.DNSNotReaching, "nobody answers there: connection refused"},
 		{"another sidecar's address", func(c *check.Checker) {
 			c.Resolve = func(context.Context, string) check.Named {
 				return check.Named{Server: "127.0.0.1:53", Sidecar: "hyco-sidecar v1", Addrs: []netip.Addr{netip.MustParseAddr("127.77.9.9")}}
 			}
+			c.Self = c.Resolve
 		}, check.Resolver, check.DNSWrongAddress, "127.77.9.9"},
 		{"nobody accepts", func(c *check.Checker) {
 			c.Holder = func(netip.AddrPort) (netip.Addr, bool) { return netip.Addr{}, false }
@@ -347,7 +361,7 @@ func TestWalkGoesOnWhereNamesDoNotReachTheSidecar(t *testing.T) {
 		}, check.Socket, check.ListenerNotBound, "port 1433 of every address"},
 		{"a system that does not tell", func(c *check.Checker) { c.Holder = nil }, check.Socket, check.Healthy, "does not tell"},
 		{"no sidecar", func(c *check.Checker) {
-			c.Self = func(context.Context) check.Named { return check.Named{Err: notFound} }
+			c.Self = func(context.Context, string) check.Named { return check.Named{Err: notFound} }
 			c.Holder = func(netip.AddrPort) (netip.Addr, bool) { return netip.Addr{}, false }
 		}, check.Resolver, check.Healthy, "no sidecar runs here"},
 	} {

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -36,10 +37,17 @@ type Checker struct {
 
 	// Resolve asks the machine's resolver, as apps do.
 	Resolve func(ctx context.Context, host string) Named
-	// Self asks for the sidecar where it ought to listen, whatever resolv.conf says.
-	Self func(ctx context.Context) Named
+	// Self asks the sidecar where it ought to listen, whatever resolv.conf and a
+	// hosts file say.
+	Self func(ctx context.Context, host string) Named
+	// Ours and Others are the nameservers of /etc/resolv.conf: the addresses where
+	// the sidecar ought to listen, and all others. Nil means none.
+	Ours, Others []netip.Addr
 	// OwnContainer says that this is the sidecar's container, where no app runs.
 	OwnContainer bool
+	// OtherPort is the sidecar's port for DNS where it has not 53, the only one that
+	// resolv.conf can name. 0 means 53.
+	OtherPort uint16
 	// Holder finds who listens on an address or, by a wildcard, on its port. Nil
 	// means that this system does not tell.
 	Holder func(netip.AddrPort) (netip.Addr, bool)
@@ -70,7 +78,7 @@ const atOnce = 8
 // not configured has a result of its own.
 func (c *Checker) Run(ctx context.Context, names []string) Report {
 	began := time.Now()
-	running := c.running(ctx)
+	here := c.lookRound(ctx)
 	results := make([]Result, len(names))
 	walked := make([]chan struct{}, len(names))
 	for i := range walked {
@@ -81,7 +89,7 @@ func (c *Checker) Run(ctx context.Context, names []string) Report {
 	for range min(atOnce, len(names)) {
 		walks.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
-				results[i] = c.walk(ctx, names[i], running)
+				results[i] = c.walk(ctx, names[i], here)
 				close(walked[i])
 			}
 		})
@@ -98,14 +106,28 @@ func (c *Checker) Run(ctx context.Context, names []string) Report {
 	return report
 }
 
-// running reports whether a sidecar runs in this network namespace: its resolver
-// answers, or somebody accepts at a stand-in address.
-func (c *Checker) running(ctx context.Context) bool {
+// surroundings are what is seen of a sidecar before any walk.
+type surroundings struct {
+	running bool
+	silence string // of its resolver, although resolv.conf names it; else empty
+}
+
+// lookRound finds out whether a sidecar runs in this network namespace: its
+// resolver answers, or somebody accepts at a stand-in address.
+func (c *Checker) lookRound(ctx context.Context) surroundings {
 	bound := func(e Endpoint) bool {
 		holder, found := c.Holder(e.Address)
 		return found && holder == e.Address.Addr()
 	}
-	return c.Holder != nil && slices.ContainsFunc(c.Endpoints, bound) || c.Self(ctx).Sidecar != ""
+	if c.Holder != nil && slices.ContainsFunc(c.Endpoints, bound) {
+		return surroundings{running: true}
+	}
+	self := c.Self(ctx, Canary)
+	here := surroundings{running: self.Sidecar != ""}
+	if err, nobody := silent(self.Err); nobody && len(c.Ours) > 0 {
+		here.silence = fmt.Sprintf("/etc/resolv.conf names %s, and nobody answers there: %s", c.Ours[0], err)
+	}
+	return here
 }
 
 // Normal returns host:port as [Endpoint] has it; ok is false when it is none.

@@ -5,7 +5,7 @@
 // [Checker.Run] takes endpoints and returns a [Report]. A walk goes through all
 // stages of [Stages] in their order. The relay is the real one: from its name to
 // the listener it is one dial of relayclient, whose failure says how far it came.
-// A listener that takes the connection dials its target, once per check.
+// A listener that takes the connection dials its target.
 //
 // # Attempts
 //
@@ -21,7 +21,9 @@
 // Where no sidecar runs, both stages are skipped. Where one runs and names do
 // not reach it, or nobody accepts, the stage has failed, and the walk goes on:
 // the relay can be judged all the same. In the sidecar's own container, whose
-// resolv.conf need not be the app's, the sidecar is asked directly.
+// resolv.conf need not be the app's, the sidecar is asked directly, and also where
+// it has a port that resolv.conf cannot name. A resolv.conf that names the sidecar
+// while nobody answers there is a failure, sidecar or not.
 //
 // # The target
 //
@@ -29,7 +31,8 @@
 // Then it is sent what its port suggests ([Probe]), and has [Checker.AnswerWait]
 // to say anything. Whatever it says, it can be reached. A tunnel that ends without
 // a byte is what a Hybrid Connection Manager makes of a target that it cannot
-// reach.
+// reach. One that ends right after the question is told from a target that hangs
+// up by a second connection, on which nothing is sent.
 //
 // # JSON
 //
@@ -37,7 +40,7 @@
 //
 //	{
 //	  "version": "v1.2.3",
-//	  "verdict": "no_listener",           the first failing stage's, or healthy
+//	  "verdict": "no_listener",           the first failing stage's, unfinished, or healthy
 //	  "exit_code": 81,                    of the process; see Verdict.ExitCode
 //	  "seconds": 0.134,
 //	  "endpoints": [{

@@ -13,6 +13,7 @@ import (
 // uses. What certificate the target has is looked at afterwards: one that is not
 // trusted still comes from a target that is reached.
 func (w *walk) shakeHands(ctx context.Context, s *stream) answer {
+	s.got = len(s.rest) > 0 // PostgreSQL's consent does not count
 	ctx, cancel := context.WithTimeout(ctx, w.answerWait())
 	defer cancel()
 	conn := tls.Client(s, &tls.Config{
@@ -22,12 +23,14 @@ func (w *walk) shakeHands(ctx context.Context, s *stream) answer {
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {
 		switch {
+		case ctx.Err() != nil && s.got:
+			return w.noHandshake(stalled, "it began to answer the TLS handshake, then stalled")
+		case ctx.Err() != nil:
+			return w.noHandshake(silence, "no answer to the TLS handshake")
 		case s.got:
 			return answer{saw: "answers, though not as TLS does: " + plain(err), err: errors.New(plain(err))}
-		case ctx.Err() != nil:
-			return answer{came: silence}
 		}
-		return answer{came: ended}
+		return w.noHandshake(ended, "closed at the TLS handshake, without a byte")
 	}
 	state := conn.ConnectionState()
 	leaf := state.PeerCertificates[0]
@@ -40,6 +43,18 @@ func (w *walk) shakeHands(ctx context.Context, s *stream) answer {
 	}
 	if state.Version < tls.VersionTLS12 {
 		a.notes = append(a.notes, "many clients refuse a version as old as "+tls.VersionName(state.Version))
+	}
+	return a
+}
+
+// noHandshake is a failure where TLS was demanded, else what else came of it.
+func (w *walk) noHandshake(came event, why string) answer {
+	a := answer{came: came}
+	if w.TLS {
+		a.err = errors.New(why)
+	}
+	if w.TLS && came != stalled {
+		a.notes = []string{"or the Hybrid Connection Manager does not reach " + w.e.Name + ": nothing has come from there"}
 	}
 	return a
 }

@@ -21,6 +21,9 @@ const (
 	TLS      Probe = "tls"      // a handshake with the endpoint's name
 	Postgres Probe = "postgres" // SSLRequest; with TLS asked for, the handshake as well
 	MSSQL    Probe = "mssql"    // PRELOGIN of the Tabular Data Stream
+
+	redis Probe = "redis" // PING; of auto alone, as is
+	quiet Probe = "quiet" // nothing: its servers do not speak first, and what they understand is long
 )
 
 // Probes are all that can be asked for.
@@ -42,6 +45,10 @@ func (w *walk) probe() Probe {
 		return MSSQL
 	case slices.Contains([]uint16{21, 22, 25, 587, 3306}, port): // their servers speak first
 		return Banner
+	case port == 6379:
+		return redis
+	case port == 9092 || port == 27017: // Kafka, MongoDB
+		return quiet
 	}
 	return HTTP
 }
@@ -49,14 +56,14 @@ func (w *walk) probe() Probe {
 // sends names what is sent, in words.
 func (p Probe) sends() string {
 	switch p {
-	case Banner:
-		return "nothing that was sent"
 	case TLS:
 		return "a TLS handshake"
 	case Postgres:
 		return "PostgreSQL's SSLRequest"
 	case MSSQL:
 		return "SQL Server's PRELOGIN"
+	case redis:
+		return "Redis's PING"
 	}
 	return "an HTTP request"
 }
@@ -88,9 +95,8 @@ func (w *walk) ask(ctx context.Context, s *stream, probe Probe) answer {
 	}
 	s.rest = s.rest[1:]
 	a := w.shakeHands(ctx, s)
-	if a.saw == "" && a.err == nil {
-		a.saw = saw
-		a.err = errors.New("it offers TLS, and does not answer the handshake")
+	if a.saw == "" { // it is reached, for it has answered before
+		a.notes = []string{saw}
 	}
 	return a
 }
@@ -102,6 +108,8 @@ func (w *walk) question(probe Probe) []byte {
 		return []byte{0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f}
 	case MSSQL:
 		return prelogin
+	case redis:
+		return []byte("PING\r\n")
 	}
 	return fmt.Appendf(nil, "HEAD / HTTP/1.1\r\nHost: %s\r\nUser-Agent: hyco-sidecar\r\nAccept: */*\r\nConnection: close\r\n\r\n", w.hostHeader())
 }
@@ -124,6 +132,10 @@ func recognise(probe Probe, data []byte) string {
 	case HTTP:
 		if strings.HasPrefix(string(data), "HTTP/") {
 			return "answers " + shown(data)
+		}
+	case redis: // an error is an answer: -NOAUTH where there is a password
+		if data[0] == '+' || data[0] == '-' {
+			return "Redis answers " + shown(data)
 		}
 	case Postgres:
 		switch data[0] {

@@ -22,7 +22,7 @@ func (w *walk) relay(ctx context.Context) net.Conn {
 	}
 	took := time.Since(began)
 	if err == nil {
-		w.passed(attempt, "", Healthy)
+		w.passed(attempt, "", Healthy, true)
 		return conn
 	}
 	e, ok := errors.AsType[*relayclient.DialError](err)
@@ -52,10 +52,11 @@ func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt re
 		saw = fmt.Sprintf("%d %s", e.Status, strings.TrimRight(phrase, ". "))
 	}
 	next, stage := e.Next(), verdict.stage()
+	var notes []string
 	switch {
 	case e.Status == 0 && ctx.Err() != nil && (ctx.Err() == context.Canceled || took < fairTime):
 		stage = stageOf(e.Stage)
-		w.passed(attempt, stage, Unfinished)
+		w.passed(attempt, stage, Unfinished, false)
 		w.cutShort(ctx, stage, took)
 		return
 	case stage == "": // a reason that is not known here
@@ -63,14 +64,14 @@ func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt re
 	case unanswered(e) && w.answersOthers(ctx):
 		verdict = NotAccepted
 		saw = "the relay answers other requests, and holds this one back for a listener that does not come"
+		notes = append(notes, "or something on the way holds WebSocket upgrades back: see whether another hybrid connection works from here")
 	}
-	w.passed(attempt, stage, verdict)
+	w.passed(attempt, stage, verdict, e.Status != 0)
 	took -= attempt.Resolve + attempt.Connect + attempt.TLS
-	var notes []string
 	if e.ClockOffset.Abs() > relayclient.ClockTolerance && verdict != ClockWrong && verdict.stage() == Token {
 		notes = append(notes, "this machine's clock is "+relayclient.DescribeOffset(e.ClockOffset))
 	}
-	w.fail(stage, took, verdict, saw, next, notes...).TrackingID = e.TrackingID
+	w.fail(stage, took, verdict, saw, next, notes...).TrackingID = clean(e.TrackingID)
 }
 
 // answersOthers tells a relay that waits for a listener from one that is silent.
@@ -83,8 +84,9 @@ func (w *walk) answersOthers(ctx context.Context) bool {
 }
 
 // passed reports the stages before failed, the first one of verdict, or all when
-// failed is empty.
-func (w *walk) passed(a relayclient.Attempt, failed Stage, verdict Verdict) {
+// failed is empty. answered says that the relay answered the request, which
+// carries the token.
+func (w *walk) passed(a relayclient.Attempt, failed Stage, verdict Verdict, answered bool) {
 	proxy := w.e.Proxy
 	for _, s := range []Stage{RelayName, RelayPort, RelayTLS, Token, Listener} {
 		switch {
@@ -102,7 +104,9 @@ func (w *walk) passed(a relayclient.Attempt, failed Stage, verdict Verdict) {
 			w.ok(s, a.Connect, "connected")
 		case s == RelayTLS:
 			w.ok(s, a.TLS, "the certificate is trusted")
-		case s == Token && (verdict == RelayUnavailable || verdict == NotARelay || verdict == NoAnswer || verdict == Unfinished):
+		case s == Token && !answered:
+			w.skip(s, "the relay has not said")
+		case s == Token && (verdict == RelayUnavailable || verdict == NotARelay):
 			w.skip(s, "the relay did not come to it")
 		case s == Token && w.Credential == NoCredential:
 			w.ok(s, 0, "none needed")

@@ -32,7 +32,7 @@ type Outcome string
 const (
 	OK      Outcome = "ok"
 	Failed  Outcome = "failed"
-	Skipped Outcome = "skipped" // not asked for, or an earlier stage failed
+	Skipped Outcome = "skipped" // not asked for, not begun, or an earlier stage failed
 )
 
 // Step is one stage of a walk. Verdict, Next, See and TrackingID are those of a
@@ -86,6 +86,14 @@ func (r *Report) judge() {
 		r.Verdict = r.Endpoints[i].Verdict
 	}
 	r.ExitCode = r.Verdict.ExitCode()
+}
+
+// notBegun is the verdict of a walk that the check had no time for.
+func (r *Result) notBegun() {
+	r.Verdict, r.ExitCode = Unfinished, Unfinished.ExitCode()
+	for _, s := range Stages[len(r.Stages):] {
+		r.Stages = append(r.Stages, Step{Stage: s, Outcome: Skipped, Saw: "not begun"})
+	}
 }
 
 // judge sums the stages up and fills in those that were not come to.

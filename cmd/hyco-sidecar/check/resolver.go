@@ -43,7 +43,10 @@ func (n Names) Resolve(ctx context.Context, host string) Named {
 	var both sync.WaitGroup
 	both.Go(func() {
 		var asked server
-		named.Addrs, named.AddrErr = n.resolver(&asked).LookupNetIP(ctx, "ip4", host+".")
+		named.Addrs, named.AddrErr = n.resolver(&asked).LookupNetIP(ctx, "ip", host+".")
+		for i, a := range named.Addrs { // those of a hosts file come as 4-in-6
+			named.Addrs[i] = a.Unmap()
+		}
 	})
 	both.Go(func() {
 		who := n.Who(ctx)

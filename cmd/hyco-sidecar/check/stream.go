@@ -64,6 +64,8 @@ const (
 	silence event = iota
 	bytesCame
 	ended
+	stalled // part of a TLS handshake came, and then nothing
+	unclear // not known: the wait itself came to nothing
 )
 
 // await waits for bytes until d has passed or ctx ends.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"hyco-sidecar/relayclient"
 )
 
 // target lets the target speak, then speaks to it.
@@ -23,36 +25,92 @@ func (w *walk) target(ctx context.Context, s *stream) {
 		w.fail(Target, time.Since(began), v, saw, next, notes...)
 	}
 	patience := w.bannerWait()
-	if probe == Banner {
+	switch probe {
+	case Banner:
 		patience = w.answerWait()
+	case quiet: // a refused connection shows within 2 s on Windows
+		patience = fairTime
 	}
 	came := s.await(ctx, patience)
-	if came == silence && probe != Banner && ctx.Err() == nil {
-		answer := w.ask(ctx, s, probe)
-		switch {
-		case answer.err != nil && w.TLS:
-			fail(TargetTLSFailed, answer.err.Error(), "check the target's certificate and TLS settings; what the app trusts may differ from what is trusted here", answer.notes...)
-			return
-		case answer.saw != "":
-			w.ok(Target, time.Since(began), answer.saw, answer.notes...)
-			return
-		}
+	var answer answer
+	asked := came == silence && probe != Banner && probe != quiet && ctx.Err() == nil
+	if asked {
+		answer = w.ask(ctx, s, probe)
 		came = answer.came
 	}
+	unsettled := (came == silence || came == stalled) && answer.saw == ""
 	switch {
-	case came == silence && (ctx.Err() == context.Canceled || ctx.Err() != nil && time.Since(s.opened) < fairTime):
+	case unsettled && (ctx.Err() == context.Canceled || ctx.Err() != nil && time.Since(s.opened) < fairTime && came != stalled):
 		w.cutShort(ctx, Target, time.Since(began))
+	case answer.err != nil && w.TLS:
+		fail(TargetTLSFailed, answer.err.Error(), "check the target's certificate and TLS settings; what the app trusts may differ from what is trusted here", answer.notes...)
+	case answer.saw != "":
+		w.ok(Target, time.Since(began), answer.saw, answer.notes...)
 	case came == bytesCame && w.TLS:
 		fail(TargetTLSFailed, "it speaks first, which no TLS server does: "+shown(s.rest), "check without --tls")
 	case came == bytesCame:
 		w.ok(Target, time.Since(began), "says "+shown(s.rest))
 	case came == ended:
+		var notes []string
+		if asked {
+			again, saw := w.withoutAsking(ctx, time.Since(s.opened))
+			switch {
+			case again == bytesCame:
+				w.ok(Target, time.Since(began), "says "+saw)
+				return
+			case again == silence:
+				fail(TargetSilent, "reached, and hung up at "+probe.sends()+": --probe names other questions", w.otherQuestion())
+				return
+			case again == unclear:
+				notes = []string{"or the target was reached and hung up at " + probe.sends() + ": --probe names other questions"}
+			}
+		}
 		fail(TargetUnreachable, w.hungUp(s), fmt.Sprintf("on the Hybrid Connection Manager's machine, try whether it reaches %s (Test-NetConnection %s -Port %s)",
-			w.e.Name, w.e.Host, w.port()), w.doubt(s, probe)...)
+			w.e.Name, w.e.Host, w.port()), notes...)
+	case came == stalled:
+		fail(TargetSilent, "it began to answer the TLS handshake, then stalled", "see what the target's log says; a packet size that does not fit on the way shows like this as well")
+	case probe == quiet:
+		saw := fmt.Sprintf("open for %s, without a byte; nothing was sent, for servers of port %s do not answer what the check can ask", round(time.Since(s.opened)), w.port())
+		fail(TargetSilent, saw, "let the app's own client try, or say with --probe or --tls what the target speaks")
 	default:
-		saw := fmt.Sprintf("open for %s, without a byte in answer to %s", round(time.Since(s.opened)), probe.sends())
-		fail(TargetSilent, saw, "say with --probe or --tls what the target speaks; if that changes nothing, see whether the Hybrid Connection Manager's machine reaches "+w.e.Name)
+		saw := fmt.Sprintf("open for %s, without a byte", round(time.Since(s.opened)))
+		if probe != Banner {
+			saw += " in answer to " + probe.sends()
+		}
+		fail(TargetSilent, saw, w.otherQuestion())
 	}
+}
+
+func (w *walk) otherQuestion() string {
+	return "say with --probe or --tls what the target speaks; if that changes nothing, see whether the Hybrid Connection Manager's machine reaches " + w.e.Name
+}
+
+// atOnceHungUp bounds how long after it was opened a tunnel ends because of what
+// was sent. A Windows that gives a target up after 21 s is not waited for twice.
+const atOnceHungUp = 5 * time.Second
+
+// withoutAsking connects once more where a tunnel ended after a question, and
+// sends nothing. One that then stays open for a second longer than the first, and
+// so is silent, has reached its target; that of a Hybrid Connection Manager that
+// does not reach it ends again. What a target says all the same is returned.
+func (w *walk) withoutAsking(ctx context.Context, first time.Duration) (event, string) {
+	if first > atOnceHungUp {
+		return unclear, ""
+	}
+	conn, _, err := w.Dial(ctx, w.e, relayclient.NewID())
+	if err != nil {
+		return unclear, ""
+	}
+	s := newStream(conn)
+	defer s.close()
+	came := s.await(ctx, first+time.Second)
+	switch {
+	case came == bytesCame:
+		return came, shown(s.rest)
+	case came == silence && ctx.Err() != nil:
+		return unclear, ""
+	}
+	return came, ""
 }
 
 // hungUp describes a tunnel that ended without a byte.
@@ -62,14 +120,6 @@ func (w *walk) hungUp(s *stream) string {
 		how = "broken off (" + strings.TrimPrefix(s.err.Error(), "relayclient: ") + ")"
 	}
 	return fmt.Sprintf("accepted, then %s after %s without a byte: the Hybrid Connection Manager probably cannot reach %s", how, round(time.Since(s.opened)), w.e.Name)
-}
-
-// doubt is added where the target may have hung up at what it was sent.
-func (w *walk) doubt(s *stream, probe Probe) []string {
-	if probe == Banner || time.Since(s.opened) < w.bannerWait() {
-		return nil
-	}
-	return []string{"or the target was reached and hung up at " + probe.sends() + ": --probe names other questions"}
 }
 
 func (w *walk) port() string { return strconv.Itoa(int(w.e.Address.Port())) }

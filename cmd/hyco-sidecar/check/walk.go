@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"hyco-sidecar/relayclient"
 )
@@ -20,11 +22,15 @@ type walk struct {
 }
 
 // walk goes through all stages.
-func (c *Checker) walk(ctx context.Context, name string, running bool) Result {
+func (c *Checker) walk(ctx context.Context, name string, here surroundings) Result {
 	w := &walk{Checker: c, Result: Result{Endpoint: name}}
 	if w.configured(name) {
-		w.names(ctx, running)
-		w.socket(running)
+		if ctx.Err() != nil {
+			w.notBegun()
+			return w.Result
+		}
+		w.names(ctx, here)
+		w.socket(here.running)
 		w.beyond(ctx)
 	}
 	w.judge()
@@ -39,16 +45,34 @@ func (w *walk) begin(s Stage) (began time.Time) {
 }
 
 func (w *walk) ok(s Stage, took time.Duration, saw string, notes ...string) {
-	w.Stages = append(w.Stages, Step{Stage: s, Outcome: OK, Seconds: took.Seconds(), Saw: saw, Notes: notes})
+	w.Stages = append(w.Stages, Step{Stage: s, Outcome: OK, Seconds: took.Seconds(), Saw: clean(saw), Notes: cleanAll(notes)})
 }
 
 func (w *walk) skip(s Stage, why string) {
-	w.Stages = append(w.Stages, Step{Stage: s, Outcome: Skipped, Saw: why})
+	w.Stages = append(w.Stages, Step{Stage: s, Outcome: Skipped, Saw: clean(why)})
 }
 
 func (w *walk) fail(s Stage, took time.Duration, v Verdict, saw, next string, notes ...string) *Step {
-	w.Stages = append(w.Stages, Step{Stage: s, Outcome: Failed, Seconds: took.Seconds(), Saw: saw, Verdict: v, Next: next, See: v.See(), Notes: notes})
+	w.Stages = append(w.Stages, Step{Stage: s, Outcome: Failed, Seconds: took.Seconds(), Saw: clean(saw), Verdict: v, Next: clean(next), See: v.See(), Notes: cleanAll(notes)})
 	return &w.Stages[len(w.Stages)-1]
+}
+
+// clean takes out what a terminal would obey: certificates' names and proxies'
+// phrases come from outside.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '.'
+		}
+		return r
+	}, text)
+}
+
+func cleanAll(texts []string) []string {
+	for i, text := range texts {
+		texts[i] = clean(text)
+	}
+	return texts
 }
 
 // cutShort reports a stage during which, or before which, the check was ended:
@@ -93,44 +117,89 @@ func list(endpoints []Endpoint) string {
 const noSidecar = "no sidecar runs here"
 
 // names asks the resolver for the stand-in address.
-func (w *walk) names(ctx context.Context, running bool) {
-	if !running {
+func (w *walk) names(ctx context.Context, here surroundings) {
+	switch {
+	case !here.running && here.silence != "":
+		w.fail(Resolver, 0, DNSNotReaching, here.silence, "start the sidecar, or have it listen there (HYCO_DNS_LISTEN)")
+		return
+	case !here.running:
 		w.skip(Resolver, noSidecar)
 		return
 	}
 	began := w.begin(Resolver)
 	n := w.Resolve(ctx, w.e.Host)
+	var self Named
+	if !w.right(n) && ctx.Err() == nil {
+		self = w.Self(ctx, w.e.Host)
+	}
 	took := time.Since(began)
 	if ctx.Err() != nil {
 		w.cutShort(ctx, Resolver, took)
 		return
 	}
 	want := w.e.Address.Addr()
-	right := len(n.Addrs) == 1 && n.Addrs[0] == want
-	switch {
-	case right && n.Sidecar != "":
-		w.ok(Resolver, took, fmt.Sprintf("%s answers %s", n.Server, want))
-		return
-	case right:
-		w.ok(Resolver, took, fmt.Sprintf("%s, from a hosts file or another resolver", want))
-		return
-	case n.Sidecar != "":
+	wrong := func(n Named) {
 		saw := fmt.Sprintf("%s (%s) does not give %s for %s: %s", n.Server, n.Sidecar, want, w.e.Host, given(n))
 		w.fail(Resolver, took, DNSWrongAddress, saw, "restart the sidecar with these settings: the one that runs has others")
-		return
 	}
-	if self := w.Self(ctx); w.OwnContainer && self.Sidecar != "" {
-		w.ok(Resolver, time.Since(began), "the sidecar answers at "+self.Server, fmt.Sprintf(
-			"this is the sidecar's own container, where /etc/resolv.conf names %s; the app's container has its own. "+
-				"Whether the app asks the sidecar is seen with `hyco-sidecar status`, or there with `nslookup -type=TXT %s`", n.Server, Canary))
-		return
+	switch {
+	case w.right(n) && n.Sidecar != "":
+		w.ok(Resolver, took, fmt.Sprintf("%s answers %s", n.Server, want), w.moreNameservers()...)
+	case w.right(n):
+		w.ok(Resolver, took, fmt.Sprintf("%s, from a hosts file or another resolver", want))
+	case n.Sidecar != "" && w.right(self) && self.Instance == n.Instance:
+		saw := fmt.Sprintf("a hosts file or a cache gives %s for %s; the sidecar itself, at %s, answers %s", given(n), w.e.Host, self.Server, want)
+		w.fail(Resolver, took, DNSWrongAddress, saw, "correct or remove the line of "+w.e.Host+" in the hosts file, or restart what remembers")
+	case n.Sidecar != "":
+		wrong(n)
+	case w.elsewhere(n) != "" && self.Sidecar != "" && !w.right(self):
+		wrong(self)
+	case w.elsewhere(n) != "" && self.Sidecar != "":
+		w.ok(Resolver, took, "the sidecar answers at "+self.Server, w.elsewhere(n))
+	default:
+		saw := fmt.Sprintf("%s answers, and is not this sidecar", n.Server)
+		if err, nobody := silent(n.Err); nobody {
+			saw = fmt.Sprintf("no answer from %s: %s", n.Server, err)
+		}
+		w.fail(Resolver, took, DNSNotReaching, saw, "have /etc/resolv.conf of the app's container name the sidecar's resolver, and no other",
+			append([]string{"for " + w.e.Host + ": " + given(n)}, w.moreNameservers()...)...)
 	}
-	saw := fmt.Sprintf("%s answers, and is not this sidecar", n.Server)
-	if e, ok := errors.AsType[*net.DNSError](n.Err); ok && !e.IsNotFound {
-		saw = fmt.Sprintf("no answer from %s: %s", n.Server, e.Err)
+}
+
+// right tells an answer that is the stand-in address, and nothing beside it.
+func (w *walk) right(n Named) bool {
+	return len(n.Addrs) > 0 && !slices.ContainsFunc(n.Addrs, func(a netip.Addr) bool { return a != w.e.Address.Addr() })
+}
+
+// elsewhere is why resolv.conf need not name the sidecar here; empty when it has to.
+func (w *walk) elsewhere(n Named) string {
+	const seen = "Whether the app asks the sidecar is seen with `hyco-sidecar status`, or in its container with `nslookup -type=TXT " + Canary + "`"
+	switch {
+	case w.OwnContainer:
+		return fmt.Sprintf("this is the sidecar's own container, where /etc/resolv.conf names %s; the app's container has its own. ", n.Server) + seen
+	case w.OtherPort != 0:
+		return fmt.Sprintf("the sidecar was asked directly, for /etc/resolv.conf cannot name port %d. ", w.OtherPort) + seen
 	}
-	w.fail(Resolver, took, DNSNotReaching, saw,
-		"have /etc/resolv.conf of the app's container name the sidecar's resolver, and no other", "for "+w.e.Host+": "+given(n))
+	return ""
+}
+
+// moreNameservers is a note where resolv.conf names others beside the sidecar.
+func (w *walk) moreNameservers() []string {
+	if len(w.Ours) == 0 || len(w.Others) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("/etc/resolv.conf names %s beside the sidecar, and some C libraries take whichever answers first: "+
+		"leave the sidecar alone in it (docs/troubleshooting.md#resolv_conf_more_nameservers)", joined(w.Others))}
+}
+
+// silent tells a resolver that did not answer from one that has none to give.
+func silent(err error) (why string, nobody bool) {
+	e, ok := errors.AsType[*net.DNSError](err)
+	// The second is how package net puts SERVFAIL and its like.
+	if !ok || e.IsNotFound || e.Err == "server misbehaving" {
+		return "", false
+	}
+	return e.Err, true
 }
 
 // given is what a resolver says of a host.
@@ -138,8 +207,18 @@ func given(n Named) string {
 	if e, ok := errors.AsType[*net.DNSError](n.AddrErr); ok {
 		return e.Err
 	}
+	if n.AddrErr != nil {
+		return n.AddrErr.Error()
+	}
+	if len(n.Addrs) == 0 {
+		return "no address"
+	}
+	return joined(n.Addrs)
+}
+
+func joined(addrs []netip.Addr) string {
 	var all []string
-	for _, a := range n.Addrs {
+	for _, a := range addrs {
 		all = append(all, a.String())
 	}
 	return strings.Join(all, ", ")
