@@ -35,7 +35,7 @@ var homes = map[string][]string{
 	"golang.org/x/sys/unix":                                     {"cmd/hyco-sidecar", "relayclient", "dnsproxy"},
 	"golang.org/x/net/ipv4":                                     {"dnsproxy", "test/dnsbench"},
 	"golang.org/x/net/ipv6":                                     {"dnsproxy"},
-	"golang.org/x/net/dns/dnsmessage":                           {"relayclient"},
+	"golang.org/x/net/dns/dnsmessage":                           {"relayclient", "cmd/hyco-sidecar/check"},
 	"github.com/gobwas/ws":                                      {"test/relay", "test/listener", "test/relay/rawsender"},
 }
 

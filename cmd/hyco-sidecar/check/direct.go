@@ -2,13 +2,14 @@ package check
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // Ask asks Server itself for host's IPv4 addresses and for who answers, both at
@@ -26,21 +27,20 @@ func (n Names) Ask(ctx context.Context, host string) Named {
 	return named
 }
 
-// header of a DNS message, RFC 1035 §4.1.1: an id, recursion desired, one question.
-var header = [...]byte{0x68, 0x63, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0}
-
-var errAnswer = errors.New("an answer that makes no sense")
-
 // ask sends one question of type A over UDP and reads what is answered.
 func ask(ctx context.Context, server netip.AddrPort, host string) ([]netip.Addr, error) {
-	question := header[:]
-	for label := range strings.SplitSeq(host, ".") {
-		if len(label) == 0 || len(label) > 63 {
-			return nil, errors.New("no name of DNS")
-		}
-		question = append(append(question, byte(len(label))), label...)
+	name, err := dnsmessage.NewName(host + ".")
+	if err != nil {
+		return nil, err
 	}
-	question = append(question, 0, 0, 1, 0, 1) // the root, A, IN
+	question := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: uint16(rand.Uint32()), RecursionDesired: true},
+		Questions: []dnsmessage.Question{{Name: name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+	}
+	packed, err := question.Pack()
+	if err != nil {
+		return nil, err
+	}
 
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "udp", server.String())
@@ -48,46 +48,28 @@ func ask(ctx context.Context, server netip.AddrPort, host string) ([]netip.Addr,
 		return nil, err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // fails on a closed connection alone
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // likewise
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // fails on a closed connection alone
 	defer stop()
-	if _, err := conn.Write(question); err != nil {
+	if _, err := conn.Write(packed); err != nil {
 		return nil, err
 	}
-	answer := make([]byte, 512)
-	size, err := conn.Read(answer)
+	buf := make([]byte, 512) // as much as is answered without EDNS, RFC 1035 §4.2.1
+	size, err := conn.Read(buf)
 	if err != nil {
 		return nil, err
 	}
-	return addresses(answer[:size], len(question))
-}
-
-// addresses are those of the A records in a message whose answers begin at.
-func addresses(message []byte, at int) (addrs []netip.Addr, err error) {
-	if len(message) < at || message[0] != header[0] || message[1] != header[1] {
-		return nil, errAnswer
+	var answer dnsmessage.Message
+	if err := answer.Unpack(buf[:size]); err != nil {
+		return nil, err
 	}
-	for range binary.BigEndian.Uint16(message[6:]) {
-		for at < len(message) && message[at] != 0 && message[at] < 0xc0 {
-			at += 1 + int(message[at])
+	if answer.ID != question.ID {
+		return nil, errors.New("an answer to another question")
+	}
+	var addrs []netip.Addr
+	for _, r := range answer.Answers {
+		if a, ok := r.Body.(*dnsmessage.AResource); ok {
+			addrs = append(addrs, netip.AddrFrom4(a.A))
 		}
-		if at++; at <= len(message) && message[at-1] >= 0xc0 { // a pointer is two bytes, §4.1.4
-			at++
-		}
-		const fixed = 10 // type, class, TTL, length
-		if len(message) < at+fixed {
-			return nil, errAnswer
-		}
-		kind, size := binary.BigEndian.Uint16(message[at:]), int(binary.BigEndian.Uint16(message[at+8:]))
-		if at += fixed; len(message) < at+size {
-			return nil, errAnswer
-		}
-		if addr, ok := netip.AddrFromSlice(message[at : at+size]); ok && kind == 1 {
-			addrs = append(addrs, addr)
-		}
-		at += size
 	}
 	return addrs, nil
 }
