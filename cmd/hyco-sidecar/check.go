@@ -169,7 +169,7 @@ func newChecker(cfg config.Config) *check.Checker {
 	// Where there is no such file, none is listed.
 	listed, _ := dnsproxy.SystemUpstreams("/etc/resolv.conf")
 	for _, server := range listed {
-		if slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return dnsproxy.LeadsTo(server, us) }) {
+		if isResolver(cfg, server) {
 			c.Ours = append(c.Ours, server.Addr())
 		} else {
 			c.Others = append(c.Others, server.Addr())

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
-	"iter"
 	"net/netip"
 	"os"
 	"slices"
@@ -30,30 +29,19 @@ func holder(network string, addr netip.AddrPort) (netip.Addr, bool) {
 
 // holderIn looks through a table in the format of /proc/net/tcp.
 func holderIn(table []byte, network string, addr netip.AddrPort) (netip.Addr, bool) {
-	for local := range holdersIn(table, network) {
-		if local.Port() == addr.Port() && (local.Addr() == addr.Addr() || local.Addr().IsUnspecified()) {
+	const listening = "0A"
+	lines := bufio.NewScanner(bytes.NewReader(table))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || network == "tcp" && fields[3] != listening {
+			continue
+		}
+		local, ok := parseKernelAddr(fields[1])
+		if ok && local.Port() == addr.Port() && (local.Addr() == addr.Addr() || local.Addr().IsUnspecified()) {
 			return local.Addr(), true
 		}
 	}
 	return netip.Addr{}, false
-}
-
-// holdersIn yields the local addresses of a table's sockets; of TCP's, those that
-// listen.
-func holdersIn(table []byte, network string) iter.Seq[netip.AddrPort] {
-	const listening = "0A"
-	return func(yield func(netip.AddrPort) bool) {
-		lines := bufio.NewScanner(bytes.NewReader(table))
-		for lines.Scan() {
-			fields := strings.Fields(lines.Text())
-			if len(fields) < 4 || network == "tcp" && fields[3] != listening {
-				continue
-			}
-			if local, ok := parseKernelAddr(fields[1]); ok && !yield(local) {
-				return
-			}
-		}
-	}
 }
 
 // parseKernelAddr reads "0100007F:0035": 32-bit words in the machine's order,

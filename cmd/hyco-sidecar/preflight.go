@@ -43,10 +43,10 @@ func (p *preflight) run(ctx context.Context) []admin.Finding {
 	ctx, cancel := context.WithTimeout(ctx, preflightWait)
 	defer cancel()
 	looks := []func(context.Context) []admin.Finding{p.names, p.others, p.loops, p.ports}
+	asked := make(map[string]bool)
 	for _, e := range p.endpoints {
-		// The endpoints of a namespace share their client, and the first asks.
-		first := slices.IndexFunc(p.endpoints, func(o endpoint) bool { return o.Namespace == e.Namespace })
-		if p.endpoints[first].name == e.name {
+		if !asked[e.Namespace] { // whose endpoints share a client: the first one's asks
+			asked[e.Namespace] = true
 			looks = append(looks, func(ctx context.Context) []admin.Finding { return p.relay(ctx, e) })
 		}
 	}
@@ -95,7 +95,7 @@ func (p *preflight) names(context.Context) []admin.Finding {
 	if err != nil || !slices.ContainsFunc(p.cfg.DNSListen, func(us netip.AddrPort) bool { return us.Port() == 53 }) {
 		return nil // no file to name us in, or no way to write our port into it
 	}
-	others := slices.DeleteFunc(slices.Clone(listed), p.isUs)
+	others := slices.DeleteFunc(slices.Clone(listed), func(server netip.AddrPort) bool { return isResolver(p.cfg, server) })
 	switch {
 	case len(listed) > 0 && len(others) == 0:
 		return fine("resolv_conf", "%s names this resolver alone", p.resolvConf)
@@ -107,10 +107,6 @@ func (p *preflight) names(context.Context) []admin.Finding {
 	}
 	return fault(levelWarning, "resolv_conf_elsewhere", "have the app's /etc/resolv.conf name "+p.cfg.DNSListen[0].Addr().String()+" and no other; where it has a file of its own that does, all is well",
 		"%s does not name this resolver", p.resolvConf)
-}
-
-func (p *preflight) isUs(up netip.AddrPort) bool {
-	return slices.ContainsFunc(p.cfg.DNSListen, func(us netip.AddrPort) bool { return dnsproxy.LeadsTo(up, us) })
 }
 
 func addresses(addrs []netip.AddrPort) string {

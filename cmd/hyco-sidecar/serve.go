@@ -55,9 +55,7 @@ const headroomSize = 8 << 20
 // set, which must not lead back to us, or else the machine's own nameservers
 // without us.
 func chooseUpstreams(cfg config.Config, resolvConf string, log *slog.Logger) ([]netip.AddrPort, error) {
-	isUs := func(up netip.AddrPort) bool {
-		return slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return dnsproxy.LeadsTo(up, us) })
-	}
+	isUs := func(up netip.AddrPort) bool { return isResolver(cfg, up) }
 	if cfg.DNSUpstreams != nil {
 		if i := slices.IndexFunc(cfg.DNSUpstreams, isUs); i >= 0 {
 			return nil, &config.Fault{
@@ -75,6 +73,11 @@ func chooseUpstreams(cfg config.Config, resolvConf string, log *slog.Logger) ([]
 			"next", "set HYCO_DNS_UPSTREAMS")
 	}
 	return upstreams, nil
+}
+
+// isResolver reports whether a nameserver at that address is the sidecar's own.
+func isResolver(cfg config.Config, server netip.AddrPort) bool {
+	return slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return dnsproxy.LeadsTo(server, us) })
 }
 
 // serve binds everything, then serves until ctx ends or somebody asks for that,

@@ -225,19 +225,7 @@ func TestAdminKeepsStrangersOut(t *testing.T) {
 		c.mustDo(t, "write before", "ok")
 		c.mustDo(t, "line", "before")
 		w.ask(t, w.app, "-X", "POST", admin+"/quitquitquit")
-		again := time.NewTicker(100 * time.Millisecond)
-		defer again.Stop()
-		for late := time.After(patience); ; {
-			select {
-			case <-again.C:
-				s.signal(syscall.SIGTERM)
-				continue
-			case <-late:
-				t.Fatal("the sidecar still runs")
-			case <-s.exited:
-			}
-			break
-		}
+		s.signalUntilGone(t, patience)
 		if code := s.wait(t, time.Second); code != 1 {
 			t.Errorf("exit code %d, want 1: it has not drained", code)
 		}

@@ -51,20 +51,7 @@ func TestDrain(t *testing.T) {
 		open := w.client(t, "stream.corp.example:19")
 		open.mustDo(t, "read 65536", fmt.Sprintf("read 65536 %s", patternSum(0, 65536)))
 		s.beginDrain(t)
-		// One that follows at once belongs to the first, so more than one is sent.
-		again := time.NewTicker(100 * time.Millisecond)
-		defer again.Stop()
-		for late := time.After(5 * time.Second); ; {
-			select {
-			case <-again.C:
-				s.signal(syscall.SIGTERM)
-				continue
-			case <-late:
-				t.Fatal("the sidecar still runs")
-			case <-s.exited:
-			}
-			break
-		}
+		s.signalUntilGone(t, 5*time.Second)
 		if code := s.wait(t, time.Second); code != 1 {
 			t.Errorf("exit code %d, want 1: it has not drained", code)
 		}

@@ -99,6 +99,24 @@ func (s *sidecar) stop(t testing.TB, within time.Duration) int {
 	return s.wait(t, within)
 }
 
+// signalUntilGone sends SIGTERM ten times a second: one that follows the first at
+// once belongs to it.
+func (s *sidecar) signalUntilGone(t testing.TB, within time.Duration) {
+	t.Helper()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for late := time.After(within); ; {
+		select {
+		case <-again.C:
+			s.signal(syscall.SIGTERM)
+		case <-late:
+			t.Fatal("the sidecar still runs")
+		case <-s.exited:
+			return
+		}
+	}
+}
+
 // config is what `hyco-sidecar config` prints for the settings.
 func (w *world) config(t testing.TB, settings []string, args ...string) string {
 	t.Helper()
