@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"hyco-sidecar/config"
 )
@@ -36,7 +37,7 @@ func load(t *testing.T, environ ...string) config.Config {
 func plan(c config.Config) string {
 	var b strings.Builder
 	for _, x := range c.Connections {
-		fmt.Fprintf(&b, "%s %d %s %s %s key %s %v signature %v\n", x.Host, x.Port, x.Address, x.Namespace, x.Entity, x.KeyName, x.Key.Reveal() == key, !x.Signature.Empty())
+		fmt.Fprintf(&b, "%s %d %s %s %s key %s %v signature %v\n", x.Host, x.Port, x.Address, x.Namespace, x.Entity, x.Credential.KeyName, x.Credential.Key.Reveal() == key, !x.Credential.Signature.Empty())
 	}
 	return b.String()
 }
@@ -87,16 +88,16 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}, DNSTTL: 30 * time.Second, DNSCacheSize: 4096,
 		ConnectTimeout: 30 * time.Second, KeepAlive: 30 * time.Second, Linger: 2 * time.Minute, DrainTimeout: 25 * time.Second,
 		MaxConnections: 4096, WarmConnections: 1, LogFormat: "auto",
-		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8477")},
+		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8477")}, Capture: config.Off, CapturePort: 8479,
 	}
-	equal := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+	equal := cmp.Options{cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmpopts.IgnoreUnexported(config.Config{})}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("defaults (-want +got)\n%s", diff)
 	}
 	got = load(t, append(minimal, "HYCO_DNS_LISTEN=127.0.0.2:5353", "HYCO_DNS_UPSTREAMS=10.0.0.10, 10.0.0.11:5300 fd00::1 [fd00::2]:53",
 		"HYCO_DNS_TTL=1m", "HYCO_DNS_CACHE_SIZE=100", "HYCO_CONNECT_TIMEOUT=10s", "HYCO_KEEPALIVE=20s", "HYCO_LINGER=1h", "HYCO_IDLE_TIMEOUT=8h", "HYCO_DRAIN_TIMEOUT=5s",
 		"HYCO_MAX_CONNECTIONS=7", "HYCO_WARM_CONNECTIONS=0", "HYCO_LOG_LEVEL=Debug", "HYCO_LOG_FORMAT=JSON", "HYCO_LOOPBACK_RANGE=127.9.9.0/28",
-		"HYCO_ADMIN_LISTEN=0.0.0.0 [::1]:9000", "HYCO_ADMIN_PPROF=true")...)
+		"HYCO_ADMIN_LISTEN=0.0.0.0 [::1]:9000", "HYCO_ADMIN_PPROF=true", "HYCO_CAPTURE=Redirect", "HYCO_CAPTURE_PORT=15001")...)
 	if a := got.Connections[0].Address; !netip.MustParsePrefix("127.9.9.0/28").Contains(a) {
 		t.Errorf("address %s is not from the range", a)
 	}
@@ -110,6 +111,7 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		ConnectTimeout: 10 * time.Second, KeepAlive: 20 * time.Second, Linger: time.Hour, IdleTimeout: 8 * time.Hour, DrainTimeout: 5 * time.Second,
 		MaxConnections: 7, LogLevel: slog.LevelDebug, LogFormat: "json",
 		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:8477"), netip.MustParseAddrPort("[::1]:9000")}, AdminPprof: true,
+		Capture: config.Redirect, CapturePort: 15001,
 	}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("overrides (-want +got)\n%s", diff)
@@ -151,7 +153,7 @@ func TestProxyThatWouldBeLeftOutIsAFault(t *testing.T) {
 
 func TestDefaultRuleOfANamespaceIsARuleLikeAnyOther(t *testing.T) {
 	c := load(t, "HYCO_CONNECTION_STRING="+strings.Replace(portal, "defaultSender", "RootManageSharedAccessKey", 1), "HYCO_ENDPOINTS=a:1")
-	if got := c.Connections[0].KeyName; got != "RootManageSharedAccessKey" {
+	if got := c.Connections[0].Credential.KeyName; got != "RootManageSharedAccessKey" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -164,7 +166,7 @@ func TestSecretsFromFiles(t *testing.T) {
 	c := load(t, "HYCO_CONNECTION_0_ENDPOINT=sql01.corp.example:1433", "HYCO_CONNECTION_0_CONNECTION_STRING_FILE="+path,
 		"HYCO_CONNECTION_STRING_FILE="+path, "HYCO_ENDPOINTS=alias.corp.example:1433")
 	for _, x := range c.Connections {
-		if x.Key.Reveal() != key {
+		if x.Credential.Key.Reveal() != key {
 			t.Errorf("%s: another key", x.Host)
 		}
 	}
@@ -337,7 +339,7 @@ func TestConnectionStringFaults(t *testing.T) {
 		{"the other half", portal + ";SharedAccessKey=", "SharedAccessKey is missing"},
 		{"key and signature", portal + ";SharedAccessSignature=SharedAccessSignature sr=a&sig=b&se=1&skn=c", "SharedAccessSignature stands beside a key"},
 		{"not a token", "Endpoint=sb://c/;EntityPath=e;SharedAccessSignature=" + key, "SharedAccessSignature is not a token"},
-		{"managed identity", "Endpoint=sb://c/;EntityPath=e;Authentication=Managed Identity", "Authentication is not supported"},
+		{"another authentication", "Endpoint=sb://c/;EntityPath=e;Authentication=Windows", "Authentication is none of the ways to authenticate"},
 		{"no equals sign", "Endpoint=sb://c/;" + strings.ReplaceAll(key, "=", ""), "part 2 of the connection string has no '='"},
 		{"unknown key", "Endpoint=sb://c/;Entity=e", `part 2 of the connection string has the unknown key "Entity"`},
 		{"a key of its own", key, `part 1 of the connection string has the unknown key "…"`},
@@ -382,12 +384,12 @@ func TestSecretsCannotBePrinted(t *testing.T) {
 	hidden := struct{ secret config.Secret }{config.NewSecret(key)}
 	var out strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
-		fmt.Fprintf(&out, verb+"\n"+verb+"\n"+verb+"\n"+verb+"\n", c, &c, c.Connections[0].Key, hidden)
+		fmt.Fprintf(&out, verb+"\n"+verb+"\n"+verb+"\n"+verb+"\n", c, &c, c.Connections[0].Credential.Key, hidden)
 	}
 	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-		slog.New(h).Info("x", "config", c, "connection", c.Connections[0], "key", c.Connections[0].Key, "hidden", hidden)
+		slog.New(h).Info("x", "config", c, "connection", c.Connections[0], "key", c.Connections[0].Credential.Key, "hidden", hidden)
 	}
-	for _, v := range []any{c, c.Connections[0].Key, &c.Connections[0].Key, map[string]any{"k": c.Connections[0].Key}} {
+	for _, v := range []any{c, c.Connections[0].Credential.Key, &c.Connections[0].Credential.Key, map[string]any{"k": c.Connections[0].Credential.Key}} {
 		c.RootCAs = nil
 		text, err := json.Marshal(v)
 		if err != nil {
@@ -403,7 +405,7 @@ func TestSecretsCannotBePrinted(t *testing.T) {
 	if !strings.Contains(out.String(), "[redacted]") {
 		t.Error("nothing says that something was left out")
 	}
-	if got := c.Connections[0].Key.Reveal(); got != key {
+	if got := c.Connections[0].Credential.Key.Reveal(); got != key {
 		t.Errorf("Reveal: got %q", got)
 	}
 }

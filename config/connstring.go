@@ -16,6 +16,8 @@ type connectionString struct {
 	keyName   string
 	key       string
 	signature string // a ready-made token
+
+	managedIdentity bool
 }
 
 // keyWord is a key that can be shown: anything else may be part of a secret.
@@ -63,8 +65,10 @@ func parseConnectionString(text string) (cs connectionString, problem, remedy st
 		return cs, problem, portalShape
 	}
 	switch {
-	case values["authentication"] != "":
-		return cs, "Authentication is not supported", "use SharedAccessKeyName and SharedAccessKey"
+	case values["authentication"] != "" && !isManagedIdentity(values["authentication"]):
+		return cs, "Authentication is none of the ways to authenticate", "write Authentication=Managed Identity, or use SharedAccessKeyName and SharedAccessKey"
+	case values["authentication"] != "" && (cs.keyName != "" || cs.key != "" || cs.signature != ""):
+		return cs, "Authentication stands beside SharedAccessKey or SharedAccessSignature", "keep one of the two"
 	case cs.signature != "" && (cs.keyName != "" || cs.key != ""):
 		return cs, "SharedAccessSignature stands beside a key", "keep one of the two"
 	case cs.signature != "" && !validSignature(cs.signature):
@@ -80,7 +84,13 @@ func parseConnectionString(text string) (cs connectionString, problem, remedy st
 	case len(cs.keyName) > 256 || len(cs.key) > 256:
 		return cs, "SharedAccessKeyName or SharedAccessKey is longer than 256 characters", portalShape
 	}
+	cs.managedIdentity = values["authentication"] != ""
 	return cs, "", ""
+}
+
+// isManagedIdentity compares as the .NET library does.
+func isManagedIdentity(value string) bool {
+	return strings.EqualFold(strings.ReplaceAll(value, " ", ""), "ManagedIdentity")
 }
 
 // namespace takes host[:port] out of sb://host[:port]/.

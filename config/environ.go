@@ -29,6 +29,7 @@ func isServiceLink(name, value string) bool {
 type environment struct {
 	values  map[string]string // trimmed, without empty ones; indices renumbered from 0 without gaps
 	indices []int             // the index as written, by position
+	files   []string          // that were named as _FILE
 	faulty  map[string]bool   // variables whose _FILE twin was no use: they are missing, but that is not the fault
 }
 
@@ -57,7 +58,7 @@ func readEnvironment(environ []string, f *faults) environment {
 			delete(given, name)
 		}
 	}
-	faulty := readFiles(given, f)
+	faulty, files := readFiles(given, f)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if v := given[name]; len(v) > 1 && v[0] == v[len(v)-1] && strings.Contains(`"'`, v[:1]) {
 			f.add(name, "write it without them", "the value stands in quotation marks")
@@ -65,7 +66,7 @@ func readEnvironment(environ []string, f *faults) environment {
 		}
 	}
 	env := renumber(given, f)
-	env.faulty = faulty
+	env.faulty, env.files = faulty, files
 	return env
 }
 
@@ -79,8 +80,8 @@ func generic(name string) string {
 }
 
 // readFiles replaces every X_FILE by an X with the file's content, and returns the
-// X for which that failed.
-func readFiles(given map[string]string, f *faults) (faulty map[string]bool) {
+// X for which that failed, and the files.
+func readFiles(given map[string]string, f *faults) (faulty map[string]bool, files []string) {
 	faulty = make(map[string]bool)
 	twins := secretTwins()
 	for _, twin := range slices.Sorted(maps.Keys(given)) {
@@ -90,6 +91,7 @@ func readFiles(given map[string]string, f *faults) (faulty map[string]bool) {
 		}
 		path := given[twin]
 		delete(given, twin)
+		files = append(files, path)
 		if given[name] != "" {
 			f.add(twin, "keep one of the two", "%s is set as well", name)
 			continue
@@ -106,7 +108,7 @@ func readFiles(given map[string]string, f *faults) (faulty map[string]bool) {
 			given[name] = value
 		}
 	}
-	return faulty
+	return faulty, files
 }
 
 // readFile reads a regular file; a pipe could wait for ever.

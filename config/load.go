@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +34,8 @@ func Load(environ []string) (Config, error) {
 		MaxConnections:  l.count("HYCO_MAX_CONNECTIONS", l.set.MaxConnections, 1, 1<<20),
 		WarmConnections: l.count("HYCO_WARM_CONNECTIONS", l.set.WarmConnections, 0, 64),
 		AdminListen:     l.adminListen(),
+		Capture:         Capture(l.choice("HYCO_CAPTURE", l.set.Capture, string(Off), string(Redirect))),
+		CapturePort:     uint16(l.count("HYCO_CAPTURE_PORT", l.set.CapturePort, 1, 65535)),
 		AdminPprof:      l.choice("HYCO_ADMIN_PPROF", l.set.AdminPprof, "true", "false") == "true",
 		LogLevel:        l.level("HYCO_LOG_LEVEL", l.set.LogLevel),
 		LogFormat:       l.choice("HYCO_LOG_FORMAT", l.set.LogFormat, "auto", "text", "json"),
@@ -46,7 +46,12 @@ func Load(environ []string) (Config, error) {
 	}
 	l.upstreamsAreNotUs(c)
 	l.proxy(environ)
-	c.Connections = l.connections()
+	l.capture, l.auth = c.Capture, l.choice("HYCO_AUTH", l.set.Auth, authConnectionString, authEntra)
+	c.Connections, c.standIns = l.connections()
+	if slices.ContainsFunc(c.Connections, func(c Connection) bool { return c.Credential.Entra }) {
+		c.Entra = l.entra(environ)
+	}
+	c.SecretFiles = l.env.files
 	if err := l.faults.ErrorOrNil(); err != nil {
 		return Config{}, err
 	}
@@ -55,9 +60,11 @@ func Load(environ []string) (Config, error) {
 
 // loader gives settings their meaning and collects what is wrong.
 type loader struct {
-	env    environment
-	set    settings
-	faults faults
+	env     environment
+	set     settings
+	capture Capture // which endpoints are possible
+	auth    string  // which credentials are
+	faults  faults
 }
 
 func (l *loader) duration(name, value string, least, most time.Duration) time.Duration {
@@ -193,255 +200,4 @@ func (l *loader) roots(name, path string) *x509.CertPool {
 		return nil
 	}
 	return pool
-}
-
-// loopback is where stand-in addresses can lie: Linux binds all of it without setup.
-var loopback = netip.MustParsePrefix("127.0.0.0/8")
-
-func (l *loader) loopbackRange(name, value string) (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(value)
-	if err != nil || !p.Addr().Is4() || !loopback.Overlaps(p) || p.Bits() < loopback.Bits() {
-		l.faults.add(name, "write a part of 127.0.0.0/8, for example 127.77.0.0/16", "%s is not a loopback range", show(value))
-		return p, false
-	}
-	return p, true
-}
-
-// connections reads both forms and gives every host its address.
-func (l *loader) connections() []Connection {
-	all, fixed := l.indexed()
-	all = append(all, l.compact()...)
-	if len(all) == 0 && l.faults.ErrorOrNil() == nil {
-		l.faults.add("HYCO_CONNECTION_0_ENDPOINT", "set it and HYCO_CONNECTION_0_CONNECTION_STRING, or HYCO_ENDPOINTS and HYCO_CONNECTION_STRING",
-			"no endpoint is configured")
-	}
-	l.noDuplicates(all)
-	l.notARelay(all)
-	within, ok := l.loopbackRange("HYCO_LOOPBACK_RANGE", l.set.LoopbackRange)
-	if !ok {
-		return nil
-	}
-	names := make([]string, len(all))
-	for i, c := range all {
-		names[i] = c.Host
-	}
-	chosen, err := addresses(names, fixed, within)
-	if err != nil {
-		l.faults.add("HYCO_LOOPBACK_RANGE", "write a larger range, for example 127.77.0.0/16", "%v", err)
-		return nil
-	}
-	for i := range all {
-		all[i].Address = chosen[all[i].Host]
-	}
-	return all
-}
-
-// indexed reads the HYCO_CONNECTION_N_… groups.
-func (l *loader) indexed() ([]Connection, map[string]netip.Addr) {
-	var all []Connection
-	fixed := make(map[string]netip.Addr)
-	owner := make(map[netip.Addr]string)
-	for i, g := range l.set.Connections {
-		name := func(field string) string { return fmt.Sprintf("HYCO_CONNECTION_%d_%s", l.env.indices[i], field) }
-		c := Connection{Variable: name("ENDPOINT")}
-		complete := l.endpoint(&c, g.Endpoint)
-		switch {
-		case g.ConnectionString == "":
-			if !l.env.faulty[name("CONNECTION_STRING")] {
-				l.faults.add(name("CONNECTION_STRING"), portalShape, "it is missing")
-			}
-			complete = false
-		default:
-			cs, ok := l.connectionString(name("CONNECTION_STRING"), g.ConnectionString)
-			if ok && cs.entity == "" {
-				l.faults.add(name("CONNECTION_STRING"), "copy the string of the hybrid connection, or add ;EntityPath=NAME", "EntityPath is missing")
-				ok = false
-			}
-			c.credential(cs)
-			c.Entity = cs.entity
-			complete = ok && complete
-		}
-		if g.Address != "" && c.Host != "" {
-			l.override(name("ADDRESS"), g.Address, c.Host, fixed, owner)
-		}
-		if complete {
-			all = append(all, c)
-		}
-	}
-	return all, fixed
-}
-
-// override notes the fixed address of a host.
-func (l *loader) override(name, value, host string, fixed map[string]netip.Addr, owner map[netip.Addr]string) {
-	addr, err := netip.ParseAddr(value)
-	switch {
-	case err != nil:
-		l.faults.add(name, "write for example 127.77.0.10", "%s is not an address", show(value))
-	case !loopback.Contains(addr):
-		l.faults.add(name, "write an address from 127.0.0.0/8: others cannot be bound and would be reachable from outside", "%s is not an IPv4 loopback address", addr)
-	case addr == netip.AddrFrom4([4]byte{127, 255, 255, 255}):
-		l.faults.add(name, "write for example 127.77.0.10", "%s is a broadcast address", addr)
-	case owner[addr] != "" && owner[addr] != host:
-		l.faults.add(name, "give each host an address of its own", "%s stands for %s already", addr, owner[addr])
-	case fixed[host].IsValid() && fixed[host] != addr:
-		l.faults.add(name, "set it once per host", "%s has the address %s already", host, fixed[host])
-	default:
-		fixed[host], owner[addr] = addr, host
-	}
-}
-
-// compact reads HYCO_ENDPOINTS.
-func (l *loader) compact() []Connection {
-	const variable = "HYCO_ENDPOINTS"
-	switch {
-	case l.set.Endpoints == "" && l.set.ConnectionString == "":
-		return nil
-	case strings.Trim(l.set.Endpoints, separators) == "" && l.set.Endpoints != "":
-		l.faults.add(variable, "write host:port=NAME, or leave it out", "%s names nothing", show(l.set.Endpoints))
-		return nil
-	case l.set.Endpoints == "":
-		l.faults.add(variable, "set it, for example sql01.corp.example:1433=sql01-hc", "it is missing, so HYCO_CONNECTION_STRING is not used")
-		return nil
-	}
-	var cs connectionString
-	usable := false
-	switch {
-	case l.set.ConnectionString != "":
-		cs, usable = l.connectionString("HYCO_CONNECTION_STRING", l.set.ConnectionString)
-	case !l.env.faulty["HYCO_CONNECTION_STRING"]:
-		l.faults.add("HYCO_CONNECTION_STRING", portalShape, "it is missing for HYCO_ENDPOINTS")
-	}
-	var all []Connection
-	unnamed := 0
-	for item := range list(l.set.Endpoints) {
-		endpoint, entity, named := strings.Cut(item, "=")
-		c := Connection{Variable: variable}
-		complete := l.endpoint(&c, endpoint)
-		switch name, problem := entityPath(entity); {
-		case !usable:
-			complete = false
-		case named && (problem != "" || name == ""):
-			l.faults.add(variable, "write host:port=NAME", "%s does not name a hybrid connection", show(item))
-			complete = false
-		case named && cs.entity != "" && name != cs.entity:
-			l.faults.add(variable, "use the namespace's connection string, or HYCO_CONNECTION_N_… for each",
-				"%s is not the hybrid connection that HYCO_CONNECTION_STRING is for (EntityPath=%s)", show(name), cs.entity)
-			complete = false
-		case !named && cs.entity == "":
-			l.faults.add(variable, "write host:port=NAME", "%s names no hybrid connection, nor does HYCO_CONNECTION_STRING have an EntityPath", show(item))
-			complete = false
-		case !named:
-			if unnamed++; unnamed == 2 {
-				l.faults.add(variable, "write host:port=NAME for each", "two endpoints name no hybrid connection, but EntityPath stands for one")
-			}
-			entity = cs.entity
-		}
-		c.credential(cs)
-		c.Entity = entity
-		if complete {
-			all = append(all, c)
-		}
-	}
-	return all
-}
-
-func (l *loader) connectionString(variable, text string) (connectionString, bool) {
-	cs, problem, remedy := parseConnectionString(text)
-	if problem != "" {
-		l.faults.add(variable, remedy, "%s", problem)
-	}
-	return cs, problem == ""
-}
-
-func (c *Connection) credential(cs connectionString) {
-	c.Namespace, c.KeyName = cs.namespace, cs.keyName
-	c.Key, c.Signature = NewSecret(cs.key), NewSecret(cs.signature)
-}
-
-// hostName matches names as DNS carries them; underscores occur in private
-// zones. A last label of digits alone would make it a short form of an address.
-var (
-	hostName  = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
-	digitsEnd = regexp.MustCompile(`(^|\.)[0-9]+$`)
-)
-
-// endpoint reads host:port into c and reports whether it makes sense.
-func (l *loader) endpoint(c *Connection, text string) bool {
-	const example = "write host:port as the app does, for example sql01.corp.example:1433"
-	if text == "" {
-		l.faults.add(c.Variable, example, "it is missing")
-		return false
-	}
-	host, portText, err := net.SplitHostPort(text)
-	if err != nil {
-		l.faults.add(c.Variable, example, "%s is not host:port", show(text))
-		return false
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	port, err := strconv.ParseUint(portText, 10, 16)
-	switch {
-	case host == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == '\'' || r == ';' || r == '/' }):
-		l.faults.add(c.Variable, example, "%s is not host:port", show(text))
-		return false
-	case err != nil || port == 0:
-		l.faults.add(c.Variable, "write a port from 1 to 65535", "%s has no valid port", show(text))
-		return false
-	case isIP(host):
-		l.faults.add(c.Variable, "use a DNS name, on the Hybrid Connection Manager's side as well",
-			"%s is an address, and an app that connects to an address looks no name up that could be answered", show(host))
-		return false
-	case host == "localhost" || strings.HasSuffix(host, ".localhost"):
-		l.faults.add(c.Variable, "use another name of that machine", "%s always means the app's own machine", show(host))
-		return false
-	case host == "hyco-sidecar.internal":
-		l.faults.add(c.Variable, "use the endpoint's own name", "%s is this program's own name", show(host))
-		return false
-	case len(host) > 253 || !hostName.MatchString(host) || digitsEnd.MatchString(host):
-		l.faults.add(c.Variable, example, "%s is not a DNS name", show(host))
-		return false
-	}
-	c.Host, c.Port = host, uint16(port)
-	return true
-}
-
-func isIP(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
-}
-
-// notARelay refuses an endpoint whose name is a relay's: we would answer our own
-// lookups with ourselves.
-func (l *loader) notARelay(all []Connection) {
-	relays := make(map[string]bool)
-	for _, c := range all {
-		host := c.Namespace
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		relays[host] = true
-	}
-	for _, c := range all {
-		if relays[c.Host] {
-			l.faults.add(c.Variable, "name the private host that the hybrid connection leads to", "%s is the relay itself", show(c.Host))
-		}
-	}
-}
-
-// noDuplicates refuses an endpoint that is named twice.
-func (l *loader) noDuplicates(all []Connection) {
-	seen := make(map[string]string)
-	for _, c := range all {
-		endpoint := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
-		if first, ok := seen[endpoint]; ok {
-			where := "in " + first
-			if first == c.Variable {
-				where = "twice"
-			} else {
-				where += " already"
-			}
-			l.faults.add(c.Variable, "keep one of the two", "%s stands %s", endpoint, where)
-			continue
-		}
-		seen[endpoint] = c.Variable
-	}
 }

@@ -12,7 +12,10 @@ type settings struct {
 	Connections []group `envPrefix:"HYCO_CONNECTION_"`
 
 	ConnectionString string `env:"HYCO_CONNECTION_STRING" twin:"file" meaning:"connection string of the namespace (or of one hybrid connection), for the names in HYCO_ENDPOINTS"`
+	Secondary        string `env:"HYCO_SECONDARY_CONNECTION_STRING" twin:"file" meaning:"the same with the other key, used when the first is refused"`
 	Endpoints        string `env:"HYCO_ENDPOINTS" meaning:"comma-separated list of host:port=hybrid-connection; the name may be left out where the connection string has an EntityPath"`
+
+	Auth string `env:"HYCO_AUTH" envDefault:"connection-string" meaning:"connection-string = the key or signature that stands there; entra = tokens of Entra ID for connection strings without one"`
 
 	LoopbackRange   string `env:"HYCO_LOOPBACK_RANGE" envDefault:"127.77.0.0/16" meaning:"where stand-in addresses come from"`
 	DNSListen       string `env:"HYCO_DNS_LISTEN" envDefault:"127.0.0.1:53" meaning:"addresses of the resolver, UDP and TCP, with commas between them"`
@@ -28,6 +31,8 @@ type settings struct {
 	DrainTimeout    string `env:"HYCO_DRAIN_TIMEOUT" envDefault:"25s" meaning:"how long open connections may go on after SIGTERM"`
 	AdminListen     string `env:"HYCO_ADMIN_LISTEN" envDefault:"127.0.0.1:8477" meaning:"addresses of the probes, metrics and status page, with commas between them; off = none"`
 	AdminPprof      string `env:"HYCO_ADMIN_PPROF" envDefault:"false" meaning:"true = serve Go's profiles at /debug/pprof/ there, to this machine alone"`
+	Capture         string `env:"HYCO_CAPTURE" envDefault:"off" meaning:"redirect = let the kernel lead the app's connections here instead of binding each endpoint's port (needs NET_ADMIN)"`
+	CapturePort     string `env:"HYCO_CAPTURE_PORT" envDefault:"8479" meaning:"port on the loopback interface that redirected connections come to"`
 	LogLevel        string `env:"HYCO_LOG_LEVEL" envDefault:"info" meaning:"debug, info, warn or error"`
 	LogFormat       string `env:"HYCO_LOG_FORMAT" envDefault:"auto" meaning:"text, json, or auto: text on a terminal, else JSON"`
 	CAFile          string `env:"HYCO_CA_FILE" meaning:"PEM file with certificate authorities to trust for the relay, besides the system's"`
@@ -35,9 +40,12 @@ type settings struct {
 
 // group is one hybrid connection in the indexed form.
 type group struct {
-	Endpoint         string `env:"ENDPOINT" meaning:"host:port as the app writes it"`
+	Endpoint         string `env:"ENDPOINT" meaning:"host:port as the app writes it; auto = what the hybrid connection's metadata says"`
 	ConnectionString string `env:"CONNECTION_STRING" twin:"file" meaning:"connection string as copied from the portal, EntityPath included"`
+	Secondary        string `env:"SECONDARY_CONNECTION_STRING" twin:"file" meaning:"the same with the other key, used when the first is refused"`
 	Address          string `env:"ADDRESS" shown:"chosen from HYCO_LOOPBACK_RANGE" meaning:"loopback address that stands for the host"`
+	Listener         string `env:"LISTENER" shown:"hcm" meaning:"what listens on the other side: hcm, azbridge or aztunnel"`
+	PortName         string `env:"PORT_NAME" meaning:"with azbridge: name of the port that it forwards (its -T option)"`
 }
 
 // Setting documents one variable.

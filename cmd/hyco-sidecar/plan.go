@@ -37,7 +37,7 @@ func plan(cfg config.Config, newClient func(namespace string) *relayclient.Clien
 			name:       net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
 			listen:     netip.AddrPortFrom(c.Address, c.Port),
 			client:     client,
-			tokens:     tokens(c),
+			tokens:     tokens(c.Credential),
 			Connection: c,
 		})
 	}
@@ -53,14 +53,14 @@ func describe(endpoints []endpoint) []admin.Endpoint {
 			Address:    e.listen.String(),
 			Namespace:  e.Namespace,
 			Entity:     e.Entity,
-			Credential: credential(e.Connection),
+			Credential: e.Credential.String(),
 		})
 	}
 	return all
 }
 
 // tokens is nil for a hybrid connection without client authorization.
-func tokens(c config.Connection) relayclient.TokenSource {
+func tokens(c config.Credential) relayclient.TokenSource {
 	switch {
 	case !c.Signature.Empty():
 		return relayclient.NewSharedAccessSignature(c.Signature.Reveal())

@@ -50,7 +50,7 @@ func printConfig(w io.Writer, cfg config.Config) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ENDPOINT\tADDRESS\tHYBRID CONNECTION\tNAMESPACE\tCREDENTIAL")
 	for _, e := range plan(cfg, func(string) *relayclient.Client { return nil }) {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, e.Entity, e.Namespace, credential(e.Connection))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, e.Entity, e.Namespace, e.Credential)
 	}
 	tw.Flush()
 	fmt.Fprintln(w)
@@ -85,15 +85,4 @@ func printConfig(w io.Writer, cfg config.Config) {
 		fmt.Fprintf(tw, "%s\t%s\n", row[0], row[1])
 	}
 	tw.Flush()
-}
-
-// credential names what will be presented, not what it is.
-func credential(c config.Connection) string {
-	switch {
-	case !c.Signature.Empty():
-		return "shared access signature"
-	case !c.Key.Empty():
-		return "key " + c.KeyName
-	}
-	return "none"
 }
