@@ -48,7 +48,7 @@ func Load(environ []string) (Config, error) {
 	l.proxy(environ)
 	l.capture, l.auth = c.Capture, l.choice("HYCO_AUTH", l.set.Auth, authConnectionString, authEntra)
 	c.Connections, c.standIns = l.connections()
-	if slices.ContainsFunc(c.Connections, func(c Connection) bool { return c.Credential.Entra }) {
+	if slices.ContainsFunc(c.Connections, func(c Connection) bool { return c.Credential.Entra || c.Secondary.Entra }) {
 		c.Entra = l.entra(environ)
 	}
 	c.SecretFiles = l.env.files
