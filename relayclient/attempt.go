@@ -54,13 +54,13 @@ func (a Attempt) LogAttrs() []slog.Attr {
 	return attrs
 }
 
-// attempt dials once.
-func (c *Client) attempt(ctx context.Context, req Request) (*Conn, *DialError) {
+// attempt dials once, with a token of tokens.
+func (c *Client) attempt(ctx context.Context, req Request, tokens TokenSource) (*Conn, *DialError) {
 	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel() // the upgraded connection no longer depends on ctx
 
-	t := &try{Client: c, req: req}
+	t := &try{Client: c, req: req, tokens: tokens}
 	t.Attempt = Attempt{Entity: req.Entity, ID: req.ID}
 	conn, failed := t.join(ctx)
 	message := "hybrid connection joined"
@@ -82,6 +82,7 @@ type try struct {
 	*Client
 	Attempt
 	req    Request
+	tokens TokenSource
 	header http.Header
 }
 
@@ -89,8 +90,8 @@ type try struct {
 func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 	t.header = make(http.Header)
 	t.header.Set("Relay-User-Agent", t.userAgent())
-	if t.req.Tokens != nil {
-		token, err := t.req.Tokens.Token(ctx, t.audience(t.req.Entity))
+	if t.tokens != nil {
+		token, err := t.tokens.Token(ctx, t.audience(t.req.Entity))
 		if err != nil {
 			return nil, t.failed(StageToken, err)
 		}
@@ -230,9 +231,9 @@ func (h *handover) Close() error {
 
 // failed describes a failure before the relay has answered.
 func (t *try) failed(stage Stage, err error) *DialError {
-	_, readyMade := t.req.Tokens.(*SharedAccessSignature)
+	_, readyMade := t.tokens.(*SharedAccessSignature)
 	return &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
-		anonymous: t.req.Tokens == nil, readyMade: readyMade}
+		anonymous: t.tokens == nil, readyMade: readyMade}
 }
 
 // refused describes a handshake that failed at stage; resp is nil when there

@@ -82,8 +82,9 @@ func (c *Client) Close() { c.warm.close() }
 type Request struct {
 	// Entity names the hybrid connection; it may contain slashes.
 	Entity string
-	// Tokens signs for Entity. Nil sends no token, which works for hybrid
-	// connections that do not require client authorization.
+	// Tokens signs for Entity; with a *[Rollover] a token that is refused is
+	// followed by another. Nil sends no token, which works for hybrid connections
+	// that do not require client authorization.
 	Tokens TokenSource
 	// ID becomes the relay's tracking id and the listener's id of the
 	// connection, for every attempt. Empty means a fresh GUID.
@@ -104,15 +105,23 @@ func (c *Client) Dial(ctx context.Context, req Request) (*Conn, error) {
 	}
 	var last *DialError
 	pause := firstPause
+	credential := choose(req.Tokens)
 	for attempts := 1; ; attempts++ {
-		conn, failed := c.attempt(ctx, req)
+		conn, failed := c.attempt(ctx, req, credential.source)
 		if failed == nil {
+			credential.accepted()
 			return conn, nil
 		}
 		if ctx.Err() == nil || last == nil {
 			last = failed
 		} // else the caller's time ended this attempt; the one before says why it took so long
 		last.Attempts = attempts
+		if failed.tokenTaken() {
+			credential.accepted()
+		}
+		if ctx.Err() == nil && credential.refused(failed) {
+			continue
+		}
 		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
 			return nil, last
 		}

@@ -64,9 +64,10 @@ type DialError struct {
 	// relay's answer and so to about a second. 0 when it is not known.
 	ClockOffset time.Duration
 
-	anonymous bool // no token was presented
-	readyMade bool // the token was made by somebody else
-	cancelled bool // the caller gave up
+	anonymous  bool // no token was presented
+	readyMade  bool // the token was made by somebody else
+	allRefused bool // there were other tokens, and they were refused as well
+	cancelled  bool // the caller gave up
 }
 
 // Error describes the failure in one line and never contains a token. The

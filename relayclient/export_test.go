@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -91,3 +94,20 @@ func Names(address string, now func() time.Time) *net.Resolver {
 
 // WaitDrained waits until the connection has ended after the peer's Close.
 func (c *Conn) WaitDrained() { <-c.drained }
+
+// Present goes through the motions of a Dial to a relay that takes the tokens of
+// good, and returns the numbers of the credentials that it presented.
+func Present(r *Rollover, good ...TokenSource) string {
+	var presented []string
+	for c := choose(r); ; {
+		presented = append(presented, strconv.Itoa(r.index(c.source)))
+		if slices.Contains(good, c.source) {
+			c.accepted()
+			break
+		}
+		if !c.refused(&DialError{Stage: StageUpgrade, Status: 401, Err: ErrUnauthorized}) {
+			break
+		}
+	}
+	return strings.Join(presented, " ")
+}

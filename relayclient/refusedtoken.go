@@ -1,6 +1,7 @@
 package relayclient
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,12 @@ const (
 // that is worth a word. Tokens made here are good for an hour, and the relay
 // allows for a few minutes.
 const ClockTolerance = 5 * time.Minute
+
+// tokenTaken reports whether the relay had looked at the token, and taken it,
+// before the attempt failed.
+func (e *DialError) tokenTaken() bool {
+	return errors.Is(e, ErrNoListener) || errors.Is(e, ErrNotAccepted) || errors.Is(e, ErrListenerRejected)
+}
 
 // refusedToken sorts a refusal by the relay's phrase (PROTOCOL §3.3). Where the
 // phrase names neither signature nor audience nor right, a clock that is far
@@ -42,6 +49,8 @@ func (e *DialError) refusedToken() string {
 // nextForToken says what to do about it.
 func (e *DialError) nextForToken() string {
 	switch reason := e.refusedToken(); {
+	case e.allRefused && reason == reasonUnauthorized:
+		return "check both connection strings, that their rules have the Send right, and this machine's clock: the relay refused either key"
 	case reason == reasonWrongAudience:
 		return fmt.Sprintf("use a token, or a connection string, that was made for %q of %s", e.Entity, e.Host)
 	case reason == reasonClockWrong:

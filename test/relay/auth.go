@@ -89,7 +89,7 @@ func (s *Server) authorizeToken(text, host, path string, want right) (time.Time,
 	switch {
 	case rule == nil && h == nil:
 		// Nobody can say whose key it would be.
-	case rule == nil || !t.signedWith(rule.Key):
+	case rule == nil || !t.signedWith(rule.Key) && (rule.Secondary == "" || !t.signedWith(rule.Secondary)):
 		return denied("The token has an invalid signature")
 	}
 	if s.now().After(t.expires) {

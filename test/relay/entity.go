@@ -16,6 +16,7 @@ type Entity struct {
 // Rule is an authorization rule: a named key and what its holder may do.
 type Rule struct {
 	Name, Key    string
+	Secondary    string // another key that is as good; empty = none
 	Listen, Send bool
 }
 

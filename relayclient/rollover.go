@@ -1,0 +1,158 @@
+package relayclient
+
+import (
+	"context"
+	"errors"
+	mathrand "math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Rollover presents one of several credentials: when the relay refuses the one
+// in use, Dial tries the others at once and within the same call, and the one
+// that works is used from then on. The first is preferred: it is tried again by
+// one dial in some five minutes, and used again once it works. Make it with
+// [NewRollover]; it is safe for concurrent use.
+type Rollover struct {
+	// Hooks are set before the first Dial.
+	Hooks RolloverHooks
+
+	mu      sync.Mutex
+	sources []TokenSource // the preferred first
+	using   int
+	retry   time.Time // when the first is tried again, while another is in use
+}
+
+// RolloverHooks are told what happens, on the goroutine that dials. Each may be
+// nil. Credentials are numbered in the order given to NewRollover.
+type RolloverHooks struct {
+	// Refused is called when a credential is refused, or gives no token, and
+	// before another is chosen: it may call Replace.
+	Refused func(credential int, why *DialError)
+	// Using is called when another credential is used from now on. Why is the
+	// refusal behind it, nil when the preferred one works again.
+	Using func(credential int, why *DialError)
+}
+
+// firstAgain is how long a credential that worked is used before the preferred
+// one is tried again. A refusal costs a round trip or two and reaches no listener.
+const firstAgain = 5 * time.Minute
+
+// NewRollover returns a source of tokens that prefers the first of sources, of
+// which there is at least one.
+func NewRollover(sources ...TokenSource) *Rollover { return &Rollover{sources: sources} }
+
+// Replace exchanges the credentials. A source that stays is to be the same
+// pointer. The first is in use then, unless the one in use stays.
+func (r *Rollover) Replace(sources ...TokenSource) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	used := r.sources[r.using]
+	changed := sources[0] != r.sources[0]
+	r.sources = sources
+	r.using = max(0, slices.Index(sources, used))
+	if changed {
+		r.retry = time.Time{} // what is new has not been refused yet
+	}
+}
+
+// Using returns the number of the credential in use.
+func (r *Rollover) Using() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.using
+}
+
+// Token is that of the credential in use.
+func (r *Rollover) Token(ctx context.Context, audience string) (string, error) {
+	r.mu.Lock()
+	source := r.sources[r.using]
+	r.mu.Unlock()
+	return source.Token(ctx, audience)
+}
+
+// choice is what one dial presents.
+type choice struct {
+	rollover *Rollover
+	source   TokenSource // now; nil presents nothing
+	tried    []TokenSource
+	why      *DialError // the last refusal
+	trial    bool       // source is the preferred one while another is in use
+}
+
+// choose begins a dial.
+func choose(tokens TokenSource) *choice {
+	c := &choice{source: tokens}
+	if c.rollover, _ = tokens.(*Rollover); c.rollover != nil {
+		c.source, c.trial = c.rollover.first()
+	}
+	return c
+}
+
+// first is what a dial presents to begin with.
+func (r *Rollover) first() (source TokenSource, trial bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.using != 0 && !time.Now().Before(r.retry) {
+		r.retry = retryAt()
+		return r.sources[0], true
+	}
+	return r.sources[r.using], false
+}
+
+// retryAt is when a credential that has just been refused is tried again.
+func retryAt() time.Time { return time.Now().Add(firstAgain*4/5 + mathrand.N(firstAgain*2/5)) }
+
+// refused notes that nobody takes the source's token, and reports whether there
+// is another one to try.
+func (c *choice) refused(failed *DialError) bool {
+	if c.rollover == nil || !errors.Is(failed, ErrUnauthorized) && failed.Stage != StageToken {
+		return false
+	}
+	r := c.rollover
+	c.why, c.trial = failed, false
+	c.tried = append(c.tried, c.source)
+	if i := r.index(c.source); i >= 0 && r.Hooks.Refused != nil {
+		r.Hooks.Refused(i, failed)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(r.sources), func(s TokenSource) bool { return slices.Contains(c.tried, s) })
+	if len(left) == 0 {
+		failed.allRefused = len(c.tried) > 1
+		return false
+	}
+	c.source = left[0]
+	if used := r.sources[r.using]; slices.Contains(left, used) {
+		c.source = used
+	}
+	return true
+}
+
+// accepted notes that the relay took the source's token. Only a dial whose other
+// source was refused, or that tries whether the preferred one works again, says
+// which to use from now on: another one may be late.
+func (c *choice) accepted() {
+	r := c.rollover
+	if r == nil || c.why == nil && !c.trial {
+		return
+	}
+	r.mu.Lock()
+	i := slices.Index(r.sources, c.source)
+	changed := i >= 0 && i != r.using
+	if changed {
+		r.using, r.retry = i, retryAt()
+	}
+	r.mu.Unlock()
+	if changed && r.Hooks.Using != nil {
+		r.Hooks.Using(i, c.why)
+	}
+}
+
+// index is the number of a source, -1 for one that has been replaced.
+func (r *Rollover) index(s TokenSource) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Index(r.sources, s)
+}
