@@ -34,9 +34,9 @@ type Config struct {
 	// Entra is the identity of the connections whose Credential is Entra; nil
 	// where there are none.
 	Entra *Entra
-	// SecretFiles are the files that secrets were read from. A new Load reads
-	// them again.
-	SecretFiles []string
+	// SecretFiles are the files that secrets were read from, by the variable that
+	// each is for. A new Load reads them again.
+	SecretFiles map[string]string
 
 	LogLevel  slog.Level
 	LogFormat string         // "text", "json" or "auto"
@@ -54,6 +54,7 @@ type Connection struct {
 	Literal  bool       // the app connects to an address and looks nothing up
 	Discover bool       // Host and Port are what the relay says: see [Config.Discovered]
 
+	Source     string     // the variable of the connection string, for messages
 	Namespace  string     // host[:port] of the relay
 	Entity     string     // name of the hybrid connection
 	Credential Credential // what is presented to the relay
@@ -73,6 +74,12 @@ type Credential struct {
 
 // None reports whether there is nothing to show.
 func (c Credential) None() bool { return c.Key.Empty() && c.Signature.Empty() && !c.Entra }
+
+// Equal reports whether both are the same.
+func (c Credential) Equal(other Credential) bool {
+	return c.KeyName == other.KeyName && c.Key.Reveal() == other.Key.Reveal() &&
+		c.Signature.Reveal() == other.Signature.Reveal() && c.Entra == other.Entra
+}
 
 // String names the credential without showing it.
 func (c Credential) String() string {

@@ -88,7 +88,7 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		DNSListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}, DNSTTL: 30 * time.Second, DNSCacheSize: 4096,
 		ConnectTimeout: 30 * time.Second, KeepAlive: 30 * time.Second, Linger: 2 * time.Minute, DrainTimeout: 25 * time.Second,
 		MaxConnections: 4096, WarmConnections: 1, LogFormat: "auto",
-		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8477")}, Capture: config.Off, CapturePort: 8479,
+		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8477")}, Capture: config.Off, CapturePort: 8479, SecretFiles: map[string]string{},
 	}
 	equal := cmp.Options{cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmpopts.IgnoreUnexported(config.Config{})}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
@@ -111,7 +111,7 @@ func TestDefaultsAndOverrides(t *testing.T) {
 		ConnectTimeout: 10 * time.Second, KeepAlive: 20 * time.Second, Linger: time.Hour, IdleTimeout: 8 * time.Hour, DrainTimeout: 5 * time.Second,
 		MaxConnections: 7, LogLevel: slog.LevelDebug, LogFormat: "json",
 		AdminListen: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:8477"), netip.MustParseAddrPort("[::1]:9000")}, AdminPprof: true,
-		Capture: config.Redirect, CapturePort: 15001,
+		Capture: config.Redirect, CapturePort: 15001, SecretFiles: map[string]string{},
 	}
 	if diff := cmp.Diff(want, got, equal); diff != "" {
 		t.Errorf("overrides (-want +got)\n%s", diff)

@@ -70,7 +70,7 @@ func (l *loader) indexed() ([]Connection, map[string]netip.Addr) {
 	owner := make(map[netip.Addr]string)
 	for i, g := range l.set.Connections {
 		name := func(field string) string { return fmt.Sprintf("HYCO_CONNECTION_%d_%s", l.env.indices[i], field) }
-		c := Connection{Variable: name("ENDPOINT")}
+		c := Connection{Variable: name("ENDPOINT"), Source: name("CONNECTION_STRING")}
 		complete := true
 		if c.Discover = strings.EqualFold(g.Endpoint, "auto"); !c.Discover {
 			complete = l.endpoint(&c, g.Endpoint)
@@ -155,7 +155,7 @@ func (l *loader) compact() []Connection {
 		l.faults.add("HYCO_CONNECTION_STRING", portalShape, "it is missing for HYCO_ENDPOINTS")
 	}
 	// What the connection string says of every endpoint.
-	common := Connection{Variable: variable, Namespace: cs.namespace, Entity: cs.entity, Credential: cs.credential(), Listener: HCM}
+	common := Connection{Variable: variable, Source: "HYCO_CONNECTION_STRING", Namespace: cs.namespace, Entity: cs.entity, Credential: cs.credential(), Listener: HCM}
 	if l.set.Secondary != "" && usable {
 		common.Secondary = l.secondary("HYCO_SECONDARY_CONNECTION_STRING", l.set.Secondary, "HYCO_CONNECTION_STRING", common)
 	}

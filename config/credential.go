@@ -56,17 +56,12 @@ func (l *loader) secondary(variable, text, first string, c Connection) Credentia
 		l.faults.add(variable, "write the connection string of the same namespace with its other key", "Endpoint is not that of %s", first)
 	case cs.entity != "" && c.Entity != "" && !strings.EqualFold(cs.entity, c.Entity):
 		l.faults.add(variable, "write the connection string of the same hybrid connection with its other key", "EntityPath is not that of %s", first)
-	case other.same(c.Credential):
+	case other.Equal(c.Credential):
 		l.faults.add(variable, "write the rule's other key", "it holds what %s holds", first)
 	default:
 		return other
 	}
 	return Credential{}
-}
-
-func (c Credential) same(other Credential) bool {
-	return c.KeyName == other.KeyName && c.Key.Reveal() == other.Key.Reveal() &&
-		c.Signature.Reveal() == other.Signature.Reveal() && c.Entra == other.Entra
 }
 
 // listener reads what serves c on the other side.

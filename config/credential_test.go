@@ -53,7 +53,7 @@ func TestFilesOfSecretsAreNamed(t *testing.T) {
 	}
 	c := load(t, "HYCO_CONNECTION_0_ENDPOINT=sql01.corp.example:1433", "HYCO_CONNECTION_0_CONNECTION_STRING_FILE="+first,
 		"HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING_FILE="+second)
-	if got := fmt.Sprint(c.SecretFiles); got != fmt.Sprint([]string{first, second}) {
+	if got := fmt.Sprint(c.SecretFiles); got != fmt.Sprint(map[string]string{"HYCO_CONNECTION_0_CONNECTION_STRING": first, "HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING": second}) {
 		t.Errorf("got %s", got)
 	}
 }

@@ -29,13 +29,13 @@ func isServiceLink(name, value string) bool {
 type environment struct {
 	values  map[string]string // trimmed, without empty ones; indices renumbered from 0 without gaps
 	indices []int             // the index as written, by position
-	files   []string          // that were named as _FILE
+	files   map[string]string // that were named as _FILE, by the variable that they are for
 	faulty  map[string]bool   // variables whose _FILE twin was no use: they are missing, but that is not the fault
 }
 
 // readEnvironment takes our variables out of environ, reads the _FILE twins, and
 // notes what nobody knows and which indices are missing.
-func readEnvironment(environ []string, f *faults) environment {
+func readEnvironment(environ []string, readFile func(path string) (string, error), f *faults) environment {
 	given := make(map[string]string)
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
@@ -58,7 +58,7 @@ func readEnvironment(environ []string, f *faults) environment {
 			delete(given, name)
 		}
 	}
-	faulty, files := readFiles(given, f)
+	faulty, files := readFiles(given, readFile, f)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if v := given[name]; len(v) > 1 && v[0] == v[len(v)-1] && strings.Contains(`"'`, v[:1]) {
 			f.add(name, "write it without them", "the value stands in quotation marks")
@@ -81,8 +81,8 @@ func generic(name string) string {
 
 // readFiles replaces every X_FILE by an X with the file's content, and returns the
 // X for which that failed, and the files.
-func readFiles(given map[string]string, f *faults) (faulty map[string]bool, files []string) {
-	faulty = make(map[string]bool)
+func readFiles(given map[string]string, readFile func(path string) (string, error), f *faults) (faulty map[string]bool, files map[string]string) {
+	faulty, files = make(map[string]bool), make(map[string]string)
 	twins := secretTwins()
 	for _, twin := range slices.Sorted(maps.Keys(given)) {
 		name, ok := strings.CutSuffix(twin, "_FILE")
@@ -91,7 +91,7 @@ func readFiles(given map[string]string, f *faults) (faulty map[string]bool, file
 		}
 		path := given[twin]
 		delete(given, twin)
-		files = append(files, path)
+		files[name] = path
 		if given[name] != "" {
 			f.add(twin, "keep one of the two", "%s is set as well", name)
 			continue
@@ -111,8 +111,8 @@ func readFiles(given map[string]string, f *faults) (faulty map[string]bool, file
 	return faulty, files
 }
 
-// readFile reads a regular file; a pipe could wait for ever.
-func readFile(path string) (string, error) {
+// ReadFile reads a regular file; a pipe could wait for ever.
+func ReadFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -18,6 +19,21 @@ type Fault struct {
 
 func (f *Fault) Error() string {
 	return f.Variable + ": " + f.Problem + ": " + f.Remedy
+}
+
+// Faults returns the faults that an error of Load reports.
+func Faults(err error) []*Fault {
+	all, ok := errors.AsType[*multierror.Error](err)
+	if !ok {
+		return nil
+	}
+	var faults []*Fault
+	for _, err := range all.Errors {
+		if f, ok := errors.AsType[*Fault](err); ok {
+			faults = append(faults, f)
+		}
+	}
+	return faults
 }
 
 // report prints faults for a person, one line each.

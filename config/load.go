@@ -16,9 +16,12 @@ import (
 
 // Load reads the settings in environ, which is as os.Environ returns it. Its
 // error reports every fault, each a *Fault, one to a line.
-func Load(environ []string) (Config, error) {
-	var l loader
-	l.env = readEnvironment(environ, &l.faults)
+func Load(environ []string) (Config, error) { return LoadFrom(environ, ReadFile) }
+
+// LoadFrom is Load with another way to read files.
+func LoadFrom(environ []string, readFile func(path string) (string, error)) (Config, error) {
+	l := loader{readFile: readFile}
+	l.env = readEnvironment(environ, readFile, &l.faults)
 	if err := env.ParseWithOptions(&l.set, env.Options{Environment: l.env.values}); err != nil {
 		return Config{}, fmt.Errorf("config: %w", err) // all fields are text: a fault of the tags, not of the settings
 	}
@@ -60,6 +63,8 @@ func Load(environ []string) (Config, error) {
 
 // loader gives settings their meaning and collects what is wrong.
 type loader struct {
+	readFile func(path string) (string, error)
+
 	env     environment
 	set     settings
 	capture Capture // which endpoints are possible
@@ -186,7 +191,7 @@ func (l *loader) roots(name, path string) *x509.CertPool {
 	if path == "" {
 		return nil
 	}
-	pem, err := readFile(path)
+	pem, err := l.readFile(path)
 	if err != nil {
 		l.faults.add(name, "name a file that this user may read", "cannot read %s: %s", show(path), reason(err))
 		return nil

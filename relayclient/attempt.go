@@ -25,6 +25,7 @@ const attemptTimeout = 10 * time.Second
 // duration is 0 where the attempt did not come so far, or had no need to.
 type Attempt struct {
 	Entity, ID string
+	Credential int           // which of a Rollover's was presented
 	Warm       bool          // over a TLS connection that was ready
 	Resumed    bool          // its TLS session was resumed
 	HelloRetry bool          // the relay asked for another key exchange, which costs a round trip
@@ -54,14 +55,14 @@ func (a Attempt) LogAttrs() []slog.Attr {
 	return attrs
 }
 
-// attempt dials once, with a token of tokens.
-func (c *Client) attempt(ctx context.Context, req Request, tokens TokenSource) (*Conn, *DialError) {
+// attempt dials once.
+func (c *Client) attempt(ctx context.Context, req Request, credential *choice) (*Conn, *DialError) {
 	caller := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel() // the upgraded connection no longer depends on ctx
 
-	t := &try{Client: c, req: req, tokens: tokens}
-	t.Attempt = Attempt{Entity: req.Entity, ID: req.ID}
+	t := &try{Client: c, req: req, tokens: credential.source}
+	t.Attempt = Attempt{Entity: req.Entity, ID: req.ID, Credential: credential.number()}
 	conn, failed := t.join(ctx)
 	message := "hybrid connection joined"
 	if failed != nil {
@@ -111,7 +112,7 @@ func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 			return conn, failed
 		}
 		// It was dead, which the app need not learn.
-		t.Attempt = Attempt{Entity: t.req.Entity, ID: t.req.ID}
+		t.Attempt = Attempt{Entity: t.Entity, ID: t.ID, Credential: t.Credential}
 	}
 	p := newProgress()
 	l, err := t.connect(ctx, p)

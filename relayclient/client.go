@@ -107,7 +107,7 @@ func (c *Client) Dial(ctx context.Context, req Request) (*Conn, error) {
 	pause := firstPause
 	credential := choose(req.Tokens)
 	for attempts := 1; ; attempts++ {
-		conn, failed := c.attempt(ctx, req, credential.source)
+		conn, failed := c.attempt(ctx, req, credential)
 		if failed == nil {
 			credential.accepted()
 			return conn, nil

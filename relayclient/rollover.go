@@ -40,7 +40,7 @@ type RolloverHooks struct {
 const firstAgain = 5 * time.Minute
 
 // NewRollover returns a source of tokens that prefers the first of sources, of
-// which there is at least one.
+// which there is at least one. They are compared by ==; nil presents no token.
 func NewRollover(sources ...TokenSource) *Rollover { return &Rollover{sources: sources} }
 
 // Replace exchanges the credentials. A source that stays is to be the same
@@ -69,6 +69,9 @@ func (r *Rollover) Token(ctx context.Context, audience string) (string, error) {
 	r.mu.Lock()
 	source := r.sources[r.using]
 	r.mu.Unlock()
+	if source == nil {
+		return "", nil
+	}
 	return source.Token(ctx, audience)
 }
 
@@ -148,6 +151,14 @@ func (c *choice) accepted() {
 	if changed && r.Hooks.Using != nil {
 		r.Hooks.Using(i, c.why)
 	}
+}
+
+// number is that of what is presented.
+func (c *choice) number() int {
+	if c.rollover == nil {
+		return 0
+	}
+	return max(0, c.rollover.index(c.source))
 }
 
 // index is the number of a source, -1 for one that has been replaced.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -90,6 +91,20 @@ func NewSharedAccessSignature(token string) *SharedAccessSignature {
 
 // Token returns the token, whatever the audience.
 func (s *SharedAccessSignature) Token(context.Context, string) (string, error) { return *s.token, nil }
+
+// Expiry is when the token ends (its field se), zero where that cannot be read.
+func (s *SharedAccessSignature) Expiry() time.Time {
+	_, fields, _ := strings.Cut(*s.token, " ")
+	values, err := url.ParseQuery(fields)
+	if err != nil {
+		return time.Time{}
+	}
+	seconds, err := strconv.ParseInt(values.Get("se"), 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
 
 // String does not show the token.
 func (s *SharedAccessSignature) String() string { return "shared access signature" }

@@ -96,6 +96,12 @@ func (d *devrelay) run(ctx context.Context, ln net.Listener, server *relay.Serve
 		case <-ctx.Done():
 		}
 	}
+	if ctx.Err() == nil && d.sendKeys != "" {
+		if err := d.rekey(server); err != nil {
+			fail(failure{err})
+		}
+		wg.Go(func() { d.rekeyOnHangup(ctx, server, stdout) })
+	}
 	if ctx.Err() == nil {
 		d.report(stdout)
 	}

@@ -40,6 +40,7 @@ type settings struct {
 	caFile        string // absolute
 	personality   listener.Personality
 	sendKey       string
+	sendKeys      string // file; empty = sendKey is all
 	listenKey     string
 	acceptTimeout time.Duration
 	clockOffset   time.Duration // the relay's clock minus this machine's
@@ -70,6 +71,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.caFile, "ca-file", "hyco-devrelay-ca.pem", "`file` to write the CA certificate to")
 	f.StringVar(&personality, "personality", string(listener.HCM), "`kind` of listener: "+personalityNames())
 	f.StringVar(&s.sendKey, "send-key", "", "`key` of the rule defaultSender (default random)")
+	f.StringVar(&s.sendKeys, "send-keys", "", "`file` with one or two keys of defaultSender, a line each, instead of -send-key; SIGHUP reads it again")
 	f.StringVar(&s.listenKey, "listen-key", "", "`key` of the rule defaultListener (default random)")
 	f.DurationVar(&s.acceptTimeout, "accept-timeout", 30*time.Second, "`time` a listener has to take a connection")
 	f.DurationVar(&s.clockOffset, "clock-offset", 0, "how far the relay's clock is ahead, as `time`; below 0: behind")
@@ -107,6 +109,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	var err error
 	if s.caFile, err = filepath.Abs(s.caFile); err != nil {
 		fault("-ca-file: %v", err)
+	}
+	if s.sendKeys != "" {
+		var keys []string
+		if keys, err = readKeys(s.sendKeys); err != nil {
+			fault("-send-keys: %v", err)
+		} else {
+			s.sendKey = keys[0]
+		}
 	}
 	for _, k := range []struct {
 		flag string

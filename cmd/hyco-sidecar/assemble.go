@@ -16,15 +16,16 @@ import (
 
 // parts are what the program consists of, joined by functions and hooks.
 type parts struct {
-	endpoints []endpoint
-	resolver  *dnsproxy.Server
-	forwarder *forwarder.Server
-	monitor   *admin.Monitor
-	operator  *admin.Server // its Quit is still to be set
+	endpoints   []endpoint
+	credentials *credentials
+	resolver    *dnsproxy.Server
+	forwarder   *forwarder.Server
+	monitor     *admin.Monitor
+	operator    *admin.Server // its Quit is still to be set
 }
 
 // assemble makes the parts, and starts nothing.
-func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) (*parts, error) {
+func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) (*parts, error) {
 	table, err := dnsproxy.NewTable(names(cfg.Connections))
 	if err != nil {
 		return nil, err
@@ -51,6 +52,10 @@ func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, p
 			Panicked:        panicked,
 		}
 	})
+	p.credentials = newCredentials(environ, cfg, source, log)
+	for i := range p.endpoints {
+		p.endpoints[i].tokens = p.credentials.endpoints[i].rollover
+	}
 	p.monitor = admin.NewMonitor(admin.Plan{
 		Version:        version(),
 		MaxConnections: cfg.MaxConnections,
@@ -60,6 +65,7 @@ func assemble(cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, p
 		Usage:          p.resolver.Usage,
 		Panicked:       panicked,
 	})
+	p.credentials.tell(p.monitor)
 	p.resolver.Hooks = p.monitor.Resolver()
 	for i := range p.endpoints {
 		e := &p.endpoints[i]

@@ -191,7 +191,7 @@ func newChecker(cfg config.Config) *check.Checker {
 		connections[e.name] = e.Connection
 		c.Endpoints = append(c.Endpoints, check.Endpoint{
 			Name: e.name, Host: e.Host, Address: e.listen, Namespace: e.Namespace, Entity: e.Entity,
-			Credential: e.Credential.String(), Proxy: proxyFor(e.Namespace),
+			Credential: credentialsOf(e.Connection), Proxy: proxyFor(e.Namespace),
 		})
 	}
 	c.Dial = func(ctx context.Context, e check.Endpoint, id string) (net.Conn, relayclient.Attempt, error) {
@@ -202,7 +202,7 @@ func newChecker(cfg config.Config) *check.Checker {
 		defer client.Close()
 		once := make(chan struct{})
 		close(once)
-		conn, err := client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: tokens(connection.Credential), ID: id, Last: once})
+		conn, err := client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: rollover(connection), ID: id, Last: once})
 		if err != nil {
 			return nil, attempt, err // not conn, which would be a nil pointer in an interface
 		}

@@ -102,6 +102,13 @@ func forward(t *testing.T, s *forwarder.Server) {
 func resolve(t *testing.T, network string, s *dnsproxy.Server) {
 	ln := listen(t)
 	pc, err := net.ListenPacket("udp", ln.Addr().String())
+	for range 10 { // somebody may have the port for the other protocol
+		if err == nil {
+			break
+		}
+		ln = listen(t)
+		pc, err = net.ListenPacket("udp", ln.Addr().String())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

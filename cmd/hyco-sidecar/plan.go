@@ -22,8 +22,11 @@ type endpoint struct {
 	config.Connection
 }
 
-// plan derives the endpoints from the settings: one client per namespace, so
-// that TLS sessions are shared, and one credential per endpoint.
+// name is the endpoint as the app writes it.
+func name(c config.Connection) string { return net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))) }
+
+// plan derives the endpoints from the settings, in their order: one client per
+// namespace, so that TLS sessions are shared. They have no tokens yet.
 func plan(cfg config.Config, newClient func(namespace string) *relayclient.Client) []endpoint {
 	clients := make(map[string]*relayclient.Client)
 	endpoints := make([]endpoint, 0, len(cfg.Connections))
@@ -34,10 +37,9 @@ func plan(cfg config.Config, newClient func(namespace string) *relayclient.Clien
 			clients[c.Namespace] = client
 		}
 		endpoints = append(endpoints, endpoint{
-			name:       net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))),
+			name:       name(c),
 			listen:     netip.AddrPortFrom(c.Address, c.Port),
 			client:     client,
-			tokens:     tokens(c.Credential),
 			Connection: c,
 		})
 	}
@@ -49,18 +51,17 @@ func describe(endpoints []endpoint) []admin.Endpoint {
 	all := make([]admin.Endpoint, 0, len(endpoints))
 	for _, e := range endpoints {
 		all = append(all, admin.Endpoint{
-			Name:       e.name,
-			Address:    e.listen.String(),
-			Namespace:  e.Namespace,
-			Entity:     e.Entity,
-			Credential: e.Credential.String(),
+			Name:      e.name,
+			Address:   e.listen.String(),
+			Namespace: e.Namespace,
+			Entity:    e.Entity,
 		})
 	}
 	return all
 }
 
-// tokens is nil for a hybrid connection without client authorization.
-func tokens(c config.Credential) relayclient.TokenSource {
+// source is nil for a hybrid connection without client authorization.
+func source(_ string, c config.Credential) relayclient.TokenSource {
 	switch {
 	case !c.Signature.Empty():
 		return relayclient.NewSharedAccessSignature(c.Signature.Reveal())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"runtime"
 	"runtime/debug"
@@ -12,6 +13,7 @@ import (
 	"sync"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/secrets"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
 )
@@ -38,7 +40,7 @@ func serveCommand(c *call, args []string) int {
 		headroom := make([]byte, headroomSize)
 		defer runtime.KeepAlive(headroom)
 	}
-	if err := serve(ctx, cfg, upstreams, log, panicked); err != nil {
+	if err := serve(ctx, c.environ, cfg, upstreams, log, panicked); err != nil {
 		return c.failed(exitFailed, err)
 	}
 	return exitOK
@@ -83,10 +85,10 @@ func isResolver(cfg config.Config, server netip.AddrPort) bool {
 // serve binds everything, then serves until ctx ends or somebody asks for that,
 // drains and stops. DNS stops late, for an app that is drained still asks for
 // names, and the probes last.
-func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) error {
+func serve(ctx context.Context, environ []string, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
-	p, err := assemble(cfg, upstreams, log, panicked)
+	p, err := assemble(environ, cfg, upstreams, log, panicked)
 	if err != nil {
 		return err
 	}
@@ -146,11 +148,23 @@ func serve(ctx context.Context, cfg config.Config, upstreams []netip.AddrPort, l
 		}
 	})
 
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	defer unwatch()
+	looking.Go(func() {
+		defer panicked.raise()
+		secrets.Watch(watching, slices.Collect(maps.Values(cfg.SecretFiles)), func() { p.credentials.look(false) })
+	})
+	looking.Go(func() {
+		defer panicked.raise()
+		p.credentials.watchExpiry(watching)
+	})
+
 	err = p.forwarder.Serve(ctx, bound.endpoints...)
 	for _, e := range p.endpoints {
 		e.client.Close() // which several may share; once is enough and more do no harm
 	}
 	drain() // which ends the look around, should it still go on
+	unwatch()
 	looking.Wait()
 	if failed := stopResolver(); failed != nil {
 		err = errors.Join(err, fmt.Errorf("the resolver failed: %w", failed))

@@ -27,6 +27,8 @@ func play(role string, args []string) int {
 		err = playLoad(args)
 	case "steady":
 		err = playSteady(args)
+	case "arrivals":
+		err = playArrivals(args)
 	case "deaf":
 		err = playDeaf(args)
 	case "crowd":

@@ -30,8 +30,8 @@ func newTestMonitor() *Monitor {
 		Version:        "v1.2.3",
 		MaxConnections: 2,
 		Endpoints: []Endpoint{
-			{Name: sql, Address: "127.77.133.98:1433", Namespace: "contoso.servicebus.windows.net", Entity: "sql01-hc", Credential: "key send"},
-			{Name: "api.corp.example:443", Address: "127.77.110.147:443", Namespace: "contoso.servicebus.windows.net", Entity: "api-hc", Credential: "none"},
+			{Name: sql, Address: "127.77.133.98:1433", Namespace: "contoso.servicebus.windows.net", Entity: "sql01-hc"},
+			{Name: "api.corp.example:443", Address: "127.77.110.147:443", Namespace: "contoso.servicebus.windows.net", Entity: "api-hc"},
 		},
 		DNSListen:    []string{"127.0.0.1:53"},
 		DNSUpstreams: []string{"10.0.0.10:53"},
@@ -249,6 +249,14 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 		Usage: func() dnsproxy.Usage { return usage }}
 	m := NewMonitor(plan)
 	m.Enter(Draining)
+	m.Credentials(sql, []Credential{{Name: "key send"}, {Name: "shared access signature", Expires: time.Unix(1800000000, 0)}}, 0)
+	m.CredentialRefused(sql, 0)
+	m.CredentialInUse(sql, 1)
+	m.Reloaded(true)
+	m.Reloaded(false)
+	if got := m.Status().Endpoints[0].Credential; got != "shared access signature until 2027-01-15T08:00:00Z (secondary)" {
+		t.Errorf("the credential is %q", got)
+	}
 	hooks := m.Connections()
 	for range 3 {
 		hooks.Accepted(sql)
@@ -302,6 +310,11 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 		`hyco_dns_app_queries_total 7`,
 		`hyco_dns_last_app_query_timestamp_seconds 1.7e+09`,
 		`hyco_draining 1`,
+		`hyco_credential_refused_total{credential="first",endpoint="sql01.corp.example:1433"} 1`,
+		`hyco_credential_in_use{credential="secondary",endpoint="sql01.corp.example:1433"} 1`,
+		`hyco_signature_expiry_timestamp_seconds{credential="secondary",endpoint="sql01.corp.example:1433"} 1.8e+09`,
+		`hyco_secret_reloads_total{result="changed"} 1`,
+		`hyco_secret_reloads_total{result="rejected"} 1`,
 	} {
 		if !slices.Contains(lines, want+"\n") {
 			t.Errorf("no line %s", want)

@@ -17,14 +17,15 @@ type endpoint struct {
 	accepted atomic.Int64
 	open     atomic.Int64
 
-	mu       sync.Mutex
-	ended    map[forwarder.Cause]int64
-	refused  map[string]int64 // dials that failed, by reason
-	joined   time.Time        // when a listener last took a connection
-	joinTook time.Duration
-	failed   int64
-	failure  *Failure
-	failing  bool
+	mu          sync.Mutex
+	credentials presented
+	ended       map[forwarder.Cause]int64
+	refused     map[string]int64 // dials that failed, by reason
+	joined      time.Time        // when a listener last took a connection
+	joinTook    time.Duration
+	failed      int64
+	failure     *Failure
+	failing     bool
 	// A listener that reaches no target takes connections as well. Once one is
 	// suspected of that, a join proves nothing until a byte has come after it.
 	suspected, retried bool
@@ -143,6 +144,7 @@ func (e *endpoint) status() Endpoint {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Health, s.Failed = e.health(), e.failed
+	s.Credential = e.credentials.String()
 	if !e.joined.IsZero() {
 		s.LastJoined, s.JoinSeconds = new(e.joined), e.joinTook.Seconds()
 	}

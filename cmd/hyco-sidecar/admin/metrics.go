@@ -49,6 +49,11 @@ var (
 	endpointLastJoined  = define("gauge", "hyco_endpoint_last_joined_timestamp_seconds", "When a listener last took a connection, in Unix time; absent before.", "endpoint")
 	endpointLastFailure = define("gauge", "hyco_endpoint_last_failure_timestamp_seconds", "When a connection last failed, in Unix time; absent before.", "endpoint")
 
+	credentialRefused = define("counter", "hyco_credential_refused_total", "Times the relay refused a credential, or there was no token of it: the app does not notice while another one is taken.", "endpoint", "credential")
+	credentialInUse   = define("gauge", "hyco_credential_in_use", "1 for the credential that an endpoint uses, 0 for the other: secondary says that the first was refused.", "endpoint", "credential")
+	signatureExpiry   = define("gauge", "hyco_signature_expiry_timestamp_seconds", "When a ready-made SharedAccessSignature ends, in Unix time; absent for keys.", "endpoint", "credential")
+	secretReloads     = define("counter", "hyco_secret_reloads_total", "Secrets in files that have changed, and whether they are used or were rejected.", "result")
+
 	relayAttempts = define("counter", "hyco_relay_attempts_total", "Attempts to join a hybrid connection, of which a connection may need several: over a TLS connection that was kept warm or not, and with which result.", "relay", "warm", "result")
 	clockOffset   = define("gauge", "hyco_relay_clock_offset_seconds", "This machine's clock minus the relay's, in seconds; absent while unknown. Tokens have expired when they arrive if it is an hour behind.", "relay")
 
@@ -65,6 +70,7 @@ var metrics = []*metric{
 	connectionsAccepted, connectionsEnded, connectionsOpen, connectionsLimit, connectionBytes, connectionSeconds,
 	dialSeconds, dialErrors,
 	endpointInfo, endpointHealthy, endpointLastJoined, endpointLastFailure,
+	credentialRefused, credentialInUse, signatureExpiry, secretReloads,
 	relayAttempts, clockOffset,
 	dnsQueries, dnsDropped, dnsAppQueries, dnsLastAppQuery, upstreamSeconds, dnsUpstreamErrors,
 	buildInfo, draining,
@@ -104,6 +110,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for _, e := range c.endpoints {
 		e.collect(s)
 	}
+	s.put(secretReloads, float64(c.reloads.Load()), "changed")
+	s.put(secretReloads, float64(c.reloadsRejected.Load()), "rejected")
 	c.attempts.collect(s)
 	c.resolver.collect(s)
 
@@ -123,6 +131,7 @@ func (e *endpoint) collect(s sink) {
 	s.put(connectionBytes, float64(e.traffic.Down.Load()), name, "down")
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.collectCredentials(s)
 	for _, cause := range causes {
 		s.put(connectionsEnded, float64(e.ended[cause]), name, string(cause))
 	}

@@ -27,6 +27,8 @@ type Monitor struct {
 	dialSeconds       *prometheus.HistogramVec
 	connectionSeconds *prometheus.HistogramVec
 
+	reloads, reloadsRejected atomic.Int64 // of secrets
+
 	open  atomic.Int64
 	state atomic.Value // State
 

@@ -37,7 +37,7 @@ type Endpoint struct {
 	Address    string `json:"address"` // where it is accepted
 	Namespace  string `json:"namespace"`
 	Entity     string `json:"entity"`     // name of the hybrid connection
-	Credential string `json:"credential"` // what is presented, by name: "key defaultSender"
+	Credential string `json:"credential"` // what is presented, by name: "key defaultSender", "key send (secondary)"
 
 	Health Health `json:"health"`
 	Open   int64  `json:"open"`

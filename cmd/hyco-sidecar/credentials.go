@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/config"
+	"hyco-sidecar/relayclient"
+)
+
+// credentials are what the endpoints present to their relays, held to what the
+// files of secrets say.
+type credentials struct {
+	environ []string
+	source  func(namespace string, c config.Credential) relayclient.TokenSource
+	monitor *admin.Monitor // nil where nobody watches
+	log     *slog.Logger
+
+	changed chan struct{} // holds one: expiries have to be looked at again
+
+	mu        sync.Mutex
+	endpoints []presented       // in the order of the settings
+	used      map[string]string // the files' contents that are in use, by path
+	seen      map[string]string // those last looked at
+}
+
+// presented is what one endpoint presents.
+type presented struct {
+	name     string
+	settings config.Connection
+	sources  []relayclient.TokenSource // of Credential, and of Secondary where there is one
+	rollover *relayclient.Rollover
+}
+
+// newCredentials makes those of cfg, which was read from environ.
+func newCredentials(environ []string, cfg config.Config, source func(namespace string, c config.Credential) relayclient.TokenSource, log *slog.Logger) *credentials {
+	k := &credentials{environ: environ, source: source, log: log, changed: make(chan struct{}, 1), used: make(map[string]string)}
+	for _, path := range cfg.SecretFiles {
+		k.used[path], _ = config.ReadFile(path)
+	}
+	k.seen = maps.Clone(k.used)
+	for _, c := range cfg.Connections {
+		p := presented{name: name(c), settings: c}
+		for _, credential := range both(c) {
+			p.sources = append(p.sources, source(c.Namespace, credential))
+		}
+		p.rollover = relayclient.NewRollover(p.sources...)
+		k.endpoints = append(k.endpoints, p)
+	}
+	return k
+}
+
+// both are a connection's credentials, the preferred one first.
+func both(c config.Connection) []config.Credential {
+	if c.Secondary.None() {
+		return []config.Credential{c.Credential}
+	}
+	return []config.Credential{c.Credential, c.Secondary}
+}
+
+// credentialsOf names both.
+func credentialsOf(c config.Connection) string {
+	if c.Secondary.None() {
+		return c.Credential.String()
+	}
+	return c.Credential.String() + ", then " + c.Secondary.String()
+}
+
+// rollover presents a connection's credentials as they are.
+func rollover(c config.Connection) *relayclient.Rollover {
+	var sources []relayclient.TokenSource
+	for _, credential := range both(c) {
+		sources = append(sources, source(c.Namespace, credential))
+	}
+	return relayclient.NewRollover(sources...)
+}
+
+// tell has monitor and log learn what becomes of the credentials. It is called
+// before the first dial.
+func (k *credentials) tell(monitor *admin.Monitor) {
+	k.monitor = monitor
+	for i := range k.endpoints {
+		p := &k.endpoints[i]
+		k.describe(p)
+		p.rollover.Hooks = relayclient.RolloverHooks{
+			Refused: func(credential int, _ *relayclient.DialError) {
+				monitor.CredentialRefused(p.name, credential)
+				k.look(true) // the secret may have changed this very moment
+			},
+			Using: func(credential int, why *relayclient.DialError) {
+				monitor.CredentialInUse(p.name, credential)
+				k.turned(p.name, credential, why)
+			},
+		}
+	}
+}
+
+// turned writes the line about another credential that is used from now on.
+func (k *credentials) turned(endpoint string, credential int, why *relayclient.DialError) {
+	ctx := context.Background()
+	if credential == 0 {
+		k.log.LogAttrs(ctx, slog.LevelInfo, "the first credential works again", slog.String("endpoint", endpoint))
+		return
+	}
+	attrs := []slog.Attr{slog.String("endpoint", endpoint)}
+	if why != nil {
+		attrs = append(attrs, slog.String("error", why.Error()), slog.String("reason", why.Reason()), slog.Int("status", why.Status), slog.String("phrase", why.Phrase))
+	}
+	k.log.LogAttrs(ctx, slog.LevelWarn, "the relay refused a credential, using the other",
+		append(attrs, slog.String("next", "renew the first connection string: it is tried again every few minutes, and at once when its file changes"))...)
+}
+
+// describe tells the monitor what an endpoint presents.
+func (k *credentials) describe(p *presented) {
+	var all []admin.Credential
+	for i, c := range both(p.settings) {
+		all = append(all, admin.Credential{Name: c.String(), Expires: expiry(p.sources[i])})
+	}
+	k.monitor.Credentials(p.name, all, p.rollover.Using())
+}
+
+// expiry is when a ready-made signature ends, zero for what is made as needed.
+func expiry(source relayclient.TokenSource) time.Time {
+	if s, ok := source.(*relayclient.SharedAccessSignature); ok {
+		return s.Expiry()
+	}
+	return time.Time{}
+}
+
+// look compares the files with what is in use, and uses what has changed and is
+// right. What is not is reported once, or not at all when the look is a hasty
+// one, which may meet a file that is being written.
+func (k *credentials) look(hasty bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := make(map[string]string, len(k.used))
+	for path := range k.used {
+		now[path], _ = config.ReadFile(path) // one that cannot be read is empty, which the settings refuse
+	}
+	if maps.Equal(now, k.seen) {
+		return
+	}
+	rejected := k.adopt(now)
+	if hasty && len(rejected) > 0 {
+		return // and look again
+	}
+	k.seen = now
+	for _, f := range rejected {
+		k.log.Warn("a changed secret is not used", "variable", f.Variable, "error", f.Problem,
+			"next", f.Remedy+"; until then the old one is used")
+		k.monitor.Reloaded(false)
+	}
+}
+
+// adopt uses those of the contents that make sense, and returns what is wrong
+// with the rest.
+func (k *credentials) adopt(now map[string]string) (rejected []*config.Fault) {
+	try := maps.Clone(now)
+	for {
+		cfg, faults := k.parse(try)
+		if len(faults) == 0 {
+			k.use(cfg, try)
+			return rejected
+		}
+		rejected = append(rejected, faults...)
+		kept := false
+		for _, f := range faults {
+			if path, ok := k.file(f.Variable); ok && try[path] != k.used[path] {
+				try[path], kept = k.used[path], true
+			}
+		}
+		if !kept {
+			return rejected // the fault is between a file and what else is set
+		}
+	}
+}
+
+// parse reads the settings with the files' contents replaced.
+func (k *credentials) parse(contents map[string]string) (config.Config, []*config.Fault) {
+	cfg, err := config.LoadFrom(k.environ, func(path string) (string, error) {
+		if text := contents[path]; text != "" {
+			return text, nil
+		}
+		return config.ReadFile(path) // which says why there is nothing
+	})
+	if err != nil {
+		return cfg, config.Faults(err)
+	}
+	var faults []*config.Fault
+	said := make(map[string]bool)
+	for i, c := range cfg.Connections {
+		if old := k.endpoints[i].settings; (c.Namespace != old.Namespace || c.Entity != old.Entity) && !said[c.Source] {
+			said[c.Source] = true
+			faults = append(faults, &config.Fault{Variable: c.Source, Problem: "it is for another namespace or hybrid connection than before", Remedy: "restart the sidecar to use it"})
+		}
+	}
+	return cfg, faults
+}
+
+// file is the one that a variable's value was read from.
+func (k *credentials) file(variable string) (path string, ok bool) {
+	variable = strings.TrimSuffix(variable, "_FILE")
+	for _, kv := range k.environ {
+		if name, value, _ := strings.Cut(kv, "="); name == variable+"_FILE" {
+			path = strings.TrimSpace(value)
+			_, ok = k.used[path]
+			return path, ok
+		}
+	}
+	return "", false
+}
+
+// use presents what cfg says from now on.
+func (k *credentials) use(cfg config.Config, contents map[string]string) {
+	k.used = contents
+	changed := make(map[string]int) // endpoints, by the variable of their connection string
+	for i, c := range cfg.Connections {
+		p := &k.endpoints[i]
+		was, is := both(p.settings), both(c)
+		if slices.EqualFunc(was, is, config.Credential.Equal) {
+			continue
+		}
+		var sources []relayclient.TokenSource
+		for _, credential := range is {
+			j := slices.IndexFunc(was, credential.Equal)
+			if j >= 0 {
+				sources = append(sources, p.sources[j])
+			} else {
+				sources = append(sources, k.source(c.Namespace, credential))
+			}
+		}
+		p.settings.Credential, p.settings.Secondary, p.sources = c.Credential, c.Secondary, sources
+		p.rollover.Replace(sources...)
+		k.describe(p)
+		changed[c.Source]++
+	}
+	for _, variable := range slices.Sorted(maps.Keys(changed)) {
+		k.log.Info("secret changed", "variable", variable, "endpoints", changed[variable])
+		k.monitor.Reloaded(true)
+	}
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+}
