@@ -285,7 +285,7 @@ func (p *pipe) closeDownward() {
 	p.mu.Lock()
 	appWaits := !p.appEnded
 	p.mu.Unlock()
-	if appWaits && p.down.Load() == 0 && !p.remoteReadsOn() {
+	if appWaits && p.down.Load() == 0 && !p.remoteReadsOn() && !p.targetReached() {
 		if time.Since(p.joined) <= p.dialTimeout() {
 			p.end(TargetUnreachable, nil)
 		} else {
@@ -300,6 +300,13 @@ func (p *pipe) closeDownward() {
 	p.remoteEnded = true
 	p.mu.Unlock()
 	p.schedule()
+}
+
+// targetReached reports whether the remote side said that its target answers: an
+// empty stream is then the target's.
+func (p *pipe) targetReached() bool {
+	r, ok := p.remote.(interface{ Reached() bool })
+	return ok && r.Reached()
 }
 
 // remoteReadsOn reports whether the remote side said that it ends its own

@@ -89,6 +89,9 @@ type Request struct {
 	// ID becomes the relay's tracking id and the listener's id of the
 	// connection, for every attempt. Empty means a fresh GUID.
 	ID string
+	// Opening is what the listener expects first. Nil means raw bytes, as a Hybrid
+	// Connection Manager does. An opening that fails is not tried again.
+	Opening Opening
 	// Last, once closed, makes the attempt in progress the last one: the caller
 	// still wants a connection that is nearly there but not to go on trying.
 	// Nil means never.
@@ -110,6 +113,10 @@ func (c *Client) Dial(ctx context.Context, req Request) (*Conn, error) {
 		conn, failed := c.attempt(ctx, req, credential)
 		if failed == nil {
 			credential.accepted()
+			if failed := c.open(ctx, conn, req); failed != nil {
+				failed.Attempts = attempts
+				return nil, failed
+			}
 			return conn, nil
 		}
 		if ctx.Err() == nil || last == nil {

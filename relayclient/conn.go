@@ -23,6 +23,10 @@ type Conn struct {
 	keepAlive keepAlive
 	cause     atomic.Pointer[error] // why we ended the connection ourselves
 
+	reached  bool        // the listener said that its target answers
+	whole    bool        // the listener ends both directions at the first Close
+	withheld atomic.Bool // our direction has ended, and its Close waits for the far side's
+
 	draining atomic.Bool   // a goroutine reads on after the peer's Close frame
 	drained  chan struct{} // closed when it met the end
 
@@ -129,6 +133,10 @@ func (c *Conn) HalfClosed() bool {
 	return end != nil && end.Code == 1000 && end.Reason == shutdownReason
 }
 
+// Reached reports whether the listener said that it has reached its target, as an
+// [Aztunnel] one does. False means unknown.
+func (c *Conn) Reached() bool { return c.reached }
+
 // shutdownReason is what the reference client writes into the Close frame of a
 // half-close; a full close says "CloseAsync".
 const shutdownReason = "Shutdown"
@@ -146,10 +154,23 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// writeText sends p as one text message.
+func (c *Conn) writeText(p []byte) error {
+	if _, err := c.out.data(opText, p); err != nil {
+		return c.writeError(err)
+	}
+	return nil
+}
+
 // CloseWrite ends our direction with Close 1000 "Shutdown"; reading goes on.
 // Pings stop, so a tunnel that stays silent from here on must be bounded by
-// the caller. It may be called again.
+// the caller. It may be called again. Where the listener takes the first Close for
+// the end of both directions, it leaves with Close, after what still arrives.
 func (c *Conn) CloseWrite() error {
+	if c.whole {
+		c.withheld.Store(true)
+		return nil
+	}
 	if err := c.out.close(); err != nil {
 		return c.writeError(err)
 	}
@@ -174,6 +195,10 @@ const closeWait = 2 * time.Second
 // sent, and the far side sees the stream break off.
 func (c *Conn) Close() error {
 	c.keepAlive.stop()
+	if c.withheld.Load() {
+		_ = c.raw.SetWriteDeadline(time.Now().Add(closeWait))
+		_ = c.out.close() // fails where the connection has ended
+	}
 	switch {
 	case !c.out.closeSent.Load():
 		abort(c.raw)

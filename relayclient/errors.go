@@ -46,6 +46,7 @@ const (
 	StageProxy   Stage = "proxy"   // TCP to the HTTP proxy, or the proxy's answer
 	StageTLS     Stage = "tls"     // the TLS handshake
 	StageUpgrade Stage = "upgrade" // the WebSocket handshake: token, entity, listener
+	StageOpening Stage = "opening" // what an azbridge or aztunnel listener is told first
 )
 
 // DialError says why a hybrid connection could not be joined.
@@ -100,7 +101,7 @@ func (e *DialError) Unwrap() error { return e.Err }
 func (e *DialError) Temporary() bool {
 	switch e.Status {
 	case 0:
-		return e.Stage != StageToken && !isCertificateError(e.Err) && !errors.Is(e.Err, ErrNotRelay)
+		return e.Stage != StageToken && e.Stage != StageOpening && !isCertificateError(e.Err) && !errors.Is(e.Err, ErrNotRelay)
 	case http.StatusNotFound:
 		return !errors.Is(e.Err, ErrUnknownEntity)
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
@@ -115,6 +116,9 @@ func (e *DialError) Temporary() bool {
 func (e *DialError) Reason() string {
 	if e.cancelled {
 		return "cancelled"
+	}
+	if opening, ok := errors.AsType[*openingError](e.Err); ok {
+		return opening.reason
 	}
 	for _, known := range []struct {
 		err    error
@@ -157,6 +161,9 @@ func (e *DialError) Reason() string {
 
 // Next says what to do about the failure, as half a sentence without a full stop.
 func (e *DialError) Next() string {
+	if opening, ok := errors.AsType[*openingError](e.Err); ok {
+		return opening.next
+	}
 	switch {
 	case errors.Is(e.Err, ErrNoListener):
 		return fmt.Sprintf("start a Hybrid Connection Manager for %q, or restart it if the portal shows it as connected", e.Entity)

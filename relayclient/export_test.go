@@ -111,3 +111,6 @@ func Present(r *Rollover, good ...TokenSource) string {
 	}
 	return strings.Join(presented, " ")
 }
+
+// Open has an opening said over conn.
+func Open(conn *Conn, o Opening) error { return o.open(conn, "id") }

@@ -37,10 +37,13 @@ type outbound struct {
 // recordBuffers are lent: one per write in progress, none per idle connection.
 var recordBuffers = sync.Pool{New: func() any { return new([recordSize]byte) }}
 
-// message sends up to maxMessage bytes as one message and returns how many of
+// message sends up to maxMessage bytes as one binary message and returns how many of
 // them have left. They are masked a record at a time, in a buffer that stays in
 // the processor's nearest cache.
-func (o *outbound) message(payload []byte) (n int, err error) {
+func (o *outbound) message(payload []byte) (n int, err error) { return o.data(opBinary, payload) }
+
+// data is message for both kinds of messages.
+func (o *outbound) data(opcode byte, payload []byte) (n int, err error) {
 	o.turn <- struct{}{}
 	defer o.release()
 	switch {
@@ -54,7 +57,7 @@ func (o *outbound) message(payload []byte) (n int, err error) {
 	defer recordBuffers.Put(buf)
 	var m mask
 	m.draw()
-	for record := appendHeader(buf[:0], opBinary, len(payload), &m); n < len(payload); record = buf[:0] {
+	for record := appendHeader(buf[:0], opcode, len(payload), &m); n < len(payload); record = buf[:0] {
 		// A header of eight bytes leaves a multiple of four, so every record
 		// begins with the key's first byte.
 		piece := payload[n:min(len(payload), n+recordSize-len(record))]

@@ -133,6 +133,7 @@ func (d *devrelay) listenerFor(e entity, address string) *listener.Listener {
 		ConnectionString: relay.ConnectionString(d.host, relay.Entity{Path: e.path}, d.listener),
 		RootCAs:          d.roots,
 		Personality:      d.personality,
+		PortName:         d.portName,
 		RelayAddress:     address,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", e.dial)

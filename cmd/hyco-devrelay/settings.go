@@ -39,6 +39,7 @@ type settings struct {
 	hosts         []string
 	caFile        string // absolute
 	personality   listener.Personality
+	portName      string // of azbridge; empty = any
 	sendKey       string
 	sendKeys      string // file; empty = sendKey is all
 	listenKey     string
@@ -56,7 +57,7 @@ type entity struct {
 }
 
 var personalities = []listener.Personality{
-	listener.HCM, listener.HalfClose, listener.Azbridge, listener.NodeLike, listener.Reject, listener.NeverRendezvous,
+	listener.HCM, listener.HalfClose, listener.Azbridge, listener.Aztunnel, listener.NodeLike, listener.Reject, listener.NeverRendezvous,
 }
 
 // parse reads the arguments and reports all their faults together, each on a
@@ -70,6 +71,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&hosts, "host", "localhost,127.0.0.1", "`names` and IPs of the certificate; the first is put into connection strings")
 	f.StringVar(&s.caFile, "ca-file", "hyco-devrelay-ca.pem", "`file` to write the CA certificate to")
 	f.StringVar(&personality, "personality", string(listener.HCM), "`kind` of listener: "+personalityNames())
+	f.StringVar(&s.portName, "port-name", "", "`name` of the port that an azbridge listener serves (default any)")
 	f.StringVar(&s.sendKey, "send-key", "", "`key` of the rule defaultSender (default random)")
 	f.StringVar(&s.sendKeys, "send-keys", "", "`file` with one or two keys of defaultSender, a line each, instead of -send-key; SIGHUP reads it again")
 	f.StringVar(&s.listenKey, "listen-key", "", "`key` of the rule defaultListener (default random)")

@@ -97,7 +97,7 @@ func dialer(endpoints []endpoint) forwarder.DialFunc {
 	}
 	return func(ctx context.Context, req forwarder.Request) (net.Conn, error) {
 		e := byName[req.Target]
-		conn, err := e.client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: e.tokens, ID: req.ID, Last: req.Last})
+		conn, err := e.client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: e.tokens, ID: req.ID, Opening: opening(e.Connection), Last: req.Last})
 		if err != nil {
 			return nil, err // not conn, which would be a nil pointer in an interface
 		}

@@ -202,7 +202,7 @@ func newChecker(cfg config.Config) *check.Checker {
 		defer client.Close()
 		once := make(chan struct{})
 		close(once)
-		conn, err := client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: rollover(connection), ID: id, Last: once})
+		conn, err := client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: rollover(connection), ID: id, Opening: opening(connection), Last: once})
 		if err != nil {
 			return nil, attempt, err // not conn, which would be a nil pointer in an interface
 		}

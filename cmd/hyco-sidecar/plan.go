@@ -60,6 +60,17 @@ func describe(endpoints []endpoint) []admin.Endpoint {
 	return all
 }
 
+// opening is what the listener expects first.
+func opening(c config.Connection) relayclient.Opening {
+	switch c.Listener {
+	case config.Azbridge:
+		return relayclient.Azbridge(c.PortName)
+	case config.Aztunnel:
+		return relayclient.Aztunnel(name(c))
+	}
+	return nil
+}
+
 // source is nil for a hybrid connection without client authorization.
 func source(_ string, c config.Credential) relayclient.TokenSource {
 	switch {

@@ -45,12 +45,24 @@ func printHosts(w io.Writer, cfg config.Config) {
 	}
 }
 
+// hybridConnection names it, and what listens there where that is no Hybrid
+// Connection Manager.
+func hybridConnection(c config.Connection) string {
+	switch c.Listener {
+	case config.Azbridge:
+		return fmt.Sprintf("%s (azbridge, port %s)", c.Entity, c.PortName)
+	case config.Aztunnel:
+		return c.Entity + " (aztunnel)"
+	}
+	return c.Entity
+}
+
 // printConfig prints the plan and the settings.
 func printConfig(w io.Writer, cfg config.Config) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ENDPOINT\tADDRESS\tHYBRID CONNECTION\tNAMESPACE\tCREDENTIAL")
 	for _, e := range plan(cfg, func(string) *relayclient.Client { return nil }) {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, e.Entity, e.Namespace, credentialsOf(e.Connection))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, hybridConnection(e.Connection), e.Namespace, credentialsOf(e.Connection))
 	}
 	tw.Flush()
 	fmt.Fprintln(w)

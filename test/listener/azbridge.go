@@ -3,6 +3,7 @@ package listener
 import (
 	"context"
 	"io"
+	"strconv"
 )
 
 // serveAzbridge reads the two messages with which azbridge -L begins, version
@@ -21,8 +22,13 @@ func (l *Listener) serveAzbridge(ctx context.Context, s *socket) {
 	if _, err := io.ReadFull(s, name); err != nil {
 		return
 	}
+	_, err := strconv.Atoi(string(name))
 	switch {
-	case l.PortName != "" && string(name) != l.PortName:
+	case len(l.Answer) > 0:
+		s.Write(l.Answer)
+		l.closeAsync(s)
+		return
+	case l.PortName != "" && string(name) != l.PortName && err != nil: // its only port answers to every number
 		l.closeWith(s, "Shutdown", l.closeWait())
 		return
 	case head[2] != 0:

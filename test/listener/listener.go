@@ -29,6 +29,10 @@ const (
 	HalfClose Personality = "halfclose"
 	// Azbridge is HalfClose after the preamble of azbridge -T.
 	Azbridge Personality = "azbridge"
+	// Aztunnel is aztunnel's listener: it dials what the sender's first message
+	// names, answers whether that worked, and ends both directions at the first
+	// Close or end of stream.
+	Aztunnel Personality = "aztunnel"
 	// NodeLike is a program on hyco-ws: a Close is answered at once, and
 	// ends both directions.
 	NodeLike Personality = "node"
@@ -50,13 +54,15 @@ type Listener struct {
 	// what it returns. It is not needed by Reject and NeverRendezvous.
 	Dial func(ctx context.Context) (net.Conn, error)
 
-	RejectStatus   int           // of Reject; 0 = 400
-	RejectPhrase   string        // of Reject; empty = "Rejected by user code"
-	HandshakeDelay time.Duration // before every rendezvous
-	PortName       string        // the one that Azbridge serves; empty = any
-	TokenLifetime  time.Duration // of the token, renewed at three quarters of it; 0 = 1 h
-	PongInterval   time.Duration // of unsolicited Pong frames; 0 = 210 s
-	CloseWait      time.Duration // for the peer's Close after ours; 0 = 1 min
+	RejectStatus   int                      // of Reject; 0 = 400
+	RejectPhrase   string                   // of Reject; empty = "Rejected by user code"
+	HandshakeDelay time.Duration            // before every rendezvous
+	PortName       string                   // the one that Azbridge serves; empty = any. A number is another name for it
+	Answer         []byte                   // of Azbridge instead of its own, before it closes
+	Allow          func(target string) bool // asked by Aztunnel; nil = yes
+	TokenLifetime  time.Duration            // of the token, renewed at three quarters of it; 0 = 1 h
+	PongInterval   time.Duration            // of unsolicited Pong frames; 0 = 210 s
+	CloseWait      time.Duration            // for the peer's Close after ours; 0 = 1 min
 
 	Online func()       // called each time the control channel is up; nil = nobody
 	Logger *slog.Logger // nil = no logs
@@ -82,7 +88,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 	}
 	switch l.personality() {
 	case Reject, NeverRendezvous:
-	case HCM, HalfClose, Azbridge, NodeLike:
+	case HCM, HalfClose, Azbridge, Aztunnel, NodeLike:
 		if l.Dial == nil {
 			return errors.New("listener: Dial is missing")
 		}

@@ -158,12 +158,12 @@ func TestAzbridgeAnswersThePreamble(t *testing.T) {
 	})
 	t.Run("unknown port name", func(t *testing.T) {
 		c, _ := start(t, &listener.Listener{PortName: "8080"}).connect()
-		send(t, c, "\x01\x00\x00\x049090")
+		send(t, c, "\x01\x00\x00\x04http")
 		wantClose(t, c, 1000, "Shutdown")
 	})
 	t.Run("target refuses", func(t *testing.T) {
 		c, _ := start(t, &listener.Listener{Dial: refuseDial}).connect()
-		send(t, c, "\x01\x00\x00\x049090")
+		send(t, c, "\x01\x00\x00\x04http")
 		wantStream(t, c, "\x01\x00\x00")
 		wantClose(t, c, 1000, "CloseAsync")
 	})

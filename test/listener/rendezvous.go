@@ -66,6 +66,8 @@ func (l *Listener) come(ctx context.Context, i invitation) {
 		l.serveHalfClose(ctx, s)
 	case Azbridge:
 		l.serveAzbridge(ctx, s)
+	case Aztunnel:
+		l.serveAztunnel(ctx, s)
 	case NodeLike:
 		l.serveNodeLike(ctx, s)
 	}

@@ -45,7 +45,7 @@ const fairTime = 3 * time.Second
 
 // refused reports how far a dial came that failed.
 func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt relayclient.Attempt, took time.Duration) {
-	verdict := Verdict(e.Reason())
+	verdict := verdictOf(e.Reason())
 	saw := strings.TrimPrefix(e.Err.Error(), "relayclient: ")
 	if e.Status != 0 {
 		phrase, _, _ := strings.Cut(e.Phrase, "TrackingId:") // which is shown apart
@@ -66,7 +66,7 @@ func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt re
 		saw = "the relay answers other requests, and holds this one back for a listener that does not come"
 		notes = append(notes, "or something on the way holds WebSocket upgrades back: see whether another hybrid connection works from here")
 	}
-	w.passed(attempt, stage, verdict, e.Status != 0)
+	w.passed(attempt, stage, verdict, e.Status != 0 || e.Stage == relayclient.StageOpening)
 	took -= attempt.Resolve + attempt.Connect + attempt.TLS
 	if e.ClockOffset.Abs() > relayclient.ClockTolerance && verdict != ClockWrong && verdict.stage() == Token {
 		notes = append(notes, "this machine's clock is "+relayclient.DescribeOffset(e.ClockOffset))

@@ -42,6 +42,8 @@ func (w *walk) target(ctx context.Context, s *stream) {
 	switch {
 	case unsettled && (ctx.Err() == context.Canceled || ctx.Err() != nil && time.Since(s.opened) < fairTime && came != stalled):
 		w.cutShort(ctx, Target, time.Since(began))
+	case string(s.rest) == azbridgeRefusal:
+		fail(ListenerMismatch, "the answer is that of azbridge, which expects the name of a port first", "set HYCO_CONNECTION_N_LISTENER=azbridge, and HYCO_CONNECTION_N_PORT_NAME to the name in its -T option")
 	case answer.err != nil && w.TLS:
 		fail(TargetTLSFailed, answer.err.Error(), "check the target's certificate and TLS settings; what the app trusts may differ from what is trusted here", answer.notes...)
 	case answer.saw != "":
@@ -80,6 +82,10 @@ func (w *walk) target(ctx context.Context, s *stream) {
 		fail(TargetSilent, saw, w.otherQuestion())
 	}
 }
+
+// azbridgeRefusal is what azbridge says to a version that it does not know, such as
+// a question of ours (PROTOCOL §7.1).
+const azbridgeRefusal = "\x00\x00\x00"
 
 func (w *walk) otherQuestion() string {
 	return "say with --probe or --tls what the target speaks; if that changes nothing, see whether the Hybrid Connection Manager's machine reaches " + w.e.Name

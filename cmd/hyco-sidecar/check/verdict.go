@@ -1,5 +1,7 @@
 package check
 
+import "strings"
+
 // Verdict is what a walk comes to: a stable label, by which docs/troubleshooting.md
 // is indexed.
 type Verdict string
@@ -35,6 +37,7 @@ const (
 	RelayUnavailable Verdict = "relay_unavailable"
 	NotARelay        Verdict = "not_a_relay"
 	NoAnswer         Verdict = "no_answer"
+	ListenerMismatch Verdict = "listener_mismatch" // it is of another kind than the settings say
 
 	TargetUnreachable Verdict = "target_unreachable" // the tunnel ended without a byte
 	TargetSilent      Verdict = "target_silent"      // it is open and nothing came
@@ -76,6 +79,7 @@ var ordered = []struct {
 	{RelayUnavailable, 84, Listener},
 	{NotARelay, 85, Listener},
 	{NoAnswer, 86, Listener},
+	{ListenerMismatch, 87, Listener},
 	{TargetUnreachable, 90, Target},
 	{TargetSilent, 91, Target},
 	{TargetTLSFailed, 92, Target},
@@ -98,6 +102,17 @@ func (v Verdict) ExitCode() int {
 		}
 	}
 	return 1
+}
+
+// verdictOf is what a failed dial's reason comes to.
+func verdictOf(reason string) Verdict {
+	switch {
+	case strings.HasPrefix(reason, "azbridge_"), strings.HasPrefix(reason, "opening_"):
+		return ListenerMismatch
+	case strings.HasPrefix(reason, "target_"): // an aztunnel listener says so itself
+		return TargetUnreachable
+	}
+	return Verdict(reason)
 }
 
 // stage is where v belongs.

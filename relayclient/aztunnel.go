@@ -1,0 +1,101 @@
+package relayclient
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Aztunnel opens a tunnel to an aztunnel listener (PROTOCOL §7.3), which dials
+// target, host:port, if its list of targets allows that, and answers then.
+//
+// That listener ends both directions at the first Close. So the Conn keeps ours
+// back until the far side has ended: the answer is complete, but a target does
+// not learn that the app has ended its stream.
+func Aztunnel(target string) Opening { return aztunnel{target} }
+
+type aztunnel struct{ target string }
+
+// maxEnvelope bounds the listener's answer, which has an id and a sentence.
+const maxEnvelope = 4 << 10
+
+// What [DialError.Reason] says of targets that the listener did not reach.
+const (
+	reasonTargetConnectionRefused  = "target_connection_refused"
+	reasonTargetDnsNotFound        = "target_dns_not_found"
+	reasonTargetDnsTimeout         = "target_dns_timeout"
+	reasonTargetFailed             = "target_failed"
+	reasonTargetHostUnreachable    = "target_host_unreachable"
+	reasonTargetNetworkUnreachable = "target_network_unreachable"
+	reasonTargetTimeout            = "target_timeout"
+)
+
+// targetReasons are what an aztunnel listener's codes mean, and what to do.
+var targetReasons = map[string]struct{ reason, next string }{
+	"connection_refused":  {reasonTargetConnectionRefused, "start what should listen there, or correct the port"},
+	"host_unreachable":    {reasonTargetHostUnreachable, "check that the listener's machine has a way to it"},
+	"network_unreachable": {reasonTargetNetworkUnreachable, "check that the listener's machine has a way to it"},
+	"timeout":             {reasonTargetTimeout, "check the firewalls between the listener's machine and it"},
+	"dns_not_found":       {reasonTargetDnsNotFound, "check the name, as the listener's machine looks it up"},
+	"dns_timeout":         {reasonTargetDnsTimeout, "check the resolver of the listener's machine"},
+}
+
+func (a aztunnel) open(c *Conn, id string) error {
+	envelope, err := json.Marshal(struct {
+		Version  int    `json:"version"`
+		Target   string `json:"target"`
+		BridgeID string `json:"bridge_id"`
+	}{1, a.target, id})
+	if err != nil {
+		return err
+	}
+	if err := c.writeText(envelope); err != nil {
+		return err
+	}
+	text, err := readObject(c)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		OK          *bool
+		Error, Code string
+	}
+	if err := json.Unmarshal(text, &answer); err != nil || answer.OK == nil {
+		return notUnderstood("aztunnel")
+	}
+	if *answer.OK {
+		c.reached, c.whole = true, true
+		return nil
+	}
+	failed := &openingError{reasonTargetFailed, fmt.Sprintf("the listener did not reach %s", a.target), "look into the listener's log for the connection's id, and at its list of targets"}
+	if known, ok := targetReasons[answer.Code]; ok {
+		failed.reason, failed.next = known.reason, known.next
+		failed.text += ": " + answer.Code
+	}
+	if answer.Error != "" {
+		failed.text += ": " + answer.Error // which the DialError makes fit for a line
+	}
+	return failed
+}
+
+// readObject reads one JSON object and not a byte more: the target's first bytes
+// may follow at once.
+func readObject(c *Conn) ([]byte, error) {
+	var text []byte
+	for len(text) < maxEnvelope {
+		var b [1]byte
+		switch _, err := c.Read(b[:]); {
+		case ended(err):
+			return nil, notUnderstood("aztunnel")
+		case err != nil:
+			return nil, err
+		}
+		text = append(text, b[0])
+		switch {
+		case text[0] != '{':
+			return nil, notUnderstood("aztunnel")
+		case b[0] == '}' && json.Valid(text):
+			return text, nil
+		}
+	}
+	return nil, notUnderstood("aztunnel")
+}

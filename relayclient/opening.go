@@ -1,0 +1,68 @@
+package relayclient
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// Opening is what is said over a new tunnel before it is the app's, for
+// listeners that expect more than raw bytes: [Azbridge] and [Aztunnel].
+type Opening interface {
+	// open says it and understands the answer, without taking a byte too many.
+	open(c *Conn, id string) error
+}
+
+// openingTimeout bounds the listener's answer. Neither azbridge nor aztunnel has
+// a bound of its own; aztunnel dials its target first.
+const openingTimeout = 20 * time.Second
+
+// What [DialError.Reason] says of an opening that failed without an answer.
+const (
+	reasonNoAnswer      = "opening_no_answer"
+	reasonNotUnderstood = "opening_not_understood"
+)
+
+// openingError is a listener that would not open.
+type openingError struct{ reason, text, next string }
+
+func (e *openingError) Error() string { return "relayclient: " + e.text }
+
+// open opens a tunnel for the app, and closes it where that fails. Nothing is
+// tried again: a listener has taken the connection.
+func (c *Client) open(ctx context.Context, conn *Conn, req Request) *DialError {
+	if req.Opening == nil {
+		return nil
+	}
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, openingTimeout)
+	defer cancel()
+	err := within(ctx, conn, c.Panicked, func() error { return req.Opening.open(conn, req.ID) })
+	if err == nil {
+		return nil
+	}
+	conn.Close()
+	e := &DialError{Entity: req.Entity, Host: c.address(), Stage: StageOpening, Err: err}
+	switch _, told := errors.AsType[*openingError](err); {
+	case caller.Err() == context.Canceled:
+		e.Err, e.cancelled = context.Cause(caller), true
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		e.Err = &openingError{reasonNoAnswer, "the listener took the connection and did not answer what it was sent first",
+			"check that the listener is of the kind that is set in HYCO_CONNECTION_N_LISTENER, and that it reaches its target"}
+	case !told:
+		e.Err = &openingError{reasonNoAnswer, "the tunnel broke off before the listener had answered: " + err.Error(),
+			"look into the listener's log, and check that it is of the kind that is set in HYCO_CONNECTION_N_LISTENER"}
+	}
+	return e
+}
+
+// notUnderstood is an answer that the kind of listener never gives.
+func notUnderstood(kind string) error {
+	return &openingError{reasonNotUnderstood, "what came back is not " + kind + "'s answer",
+		"set HYCO_CONNECTION_N_LISTENER to what listens there: hcm is right for a Hybrid Connection Manager"}
+}
+
+// ended reports whether the far side ended its stream in order.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
