@@ -55,6 +55,7 @@ func describe(endpoints []endpoint) []admin.Endpoint {
 			Address:   e.listen.String(),
 			Namespace: e.Namespace,
 			Entity:    e.Entity,
+			Listener:  string(e.Listener),
 		})
 	}
 	return all

@@ -37,6 +37,7 @@ type Endpoint struct {
 	Address    string `json:"address"` // where it is accepted
 	Namespace  string `json:"namespace"`
 	Entity     string `json:"entity"`     // name of the hybrid connection
+	Listener   string `json:"listener"`   // its kind: hcm, azbridge or aztunnel
 	Credential string `json:"credential"` // what is presented, by name: "key defaultSender", "key send (secondary)"
 
 	Health Health `json:"health"`
