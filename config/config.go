@@ -53,6 +53,7 @@ type Connection struct {
 	Address  netip.Addr // what stands for Host, equal for equal hosts; the address itself where Literal; invalid where Discover
 	Literal  bool       // the app connects to an address and looks nothing up
 	Discover bool       // Host and Port are what the relay says: see [Config.Discovered]
+	Found    bool       // by Discovered
 
 	Source     string     // the variable of the connection string, for messages
 	Namespace  string     // host[:port] of the relay

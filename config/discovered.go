@@ -11,14 +11,19 @@ func (c Config) Discovered(endpoints []string) (Config, error) {
 	c.Connections = slices.Clone(c.Connections)
 	next := 0
 	for i := range c.Connections {
-		if found := &c.Connections[i]; found.Discover {
-			if l.endpoint(found, endpoints[next]) {
-				found.Discover = false
-			}
-			next++
+		found := &c.Connections[i]
+		if !found.Discover {
+			continue
 		}
+		if l.endpoint(found, endpoints[next]) {
+			found.Discover, found.Found = false, true
+		}
+		next++
 	}
 	if err := l.faults.ErrorOrNil(); err != nil {
+		for _, f := range Faults(err) { // about text that is the hybrid connection's, not the setting's
+			f.Problem, f.Remedy = "auto: in the hybrid connection's metadata, "+f.Problem, "correct the metadata, or write host:port instead of auto"
+		}
 		return Config{}, err
 	}
 	l.noDuplicates(c.Connections)

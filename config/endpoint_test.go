@@ -64,7 +64,8 @@ func TestDiscoveredEndpointsAreLikeWrittenOnes(t *testing.T) {
 
 func TestDiscoveredEndpointFaults(t *testing.T) {
 	_, err := discovered(t, "sql01.corp.example", "10.1.2.3:80")
-	reports(t, err, `HYCO_CONNECTION_0_ENDPOINT: "sql01.corp.example" is not host:port`, `HYCO_CONNECTION_2_ENDPOINT: "10.1.2.3" is an address`)
+	reports(t, err, `HYCO_CONNECTION_0_ENDPOINT: auto: in the hybrid connection's metadata, "sql01.corp.example" is not host:port: correct the metadata, or write host:port instead of auto`,
+		`HYCO_CONNECTION_2_ENDPOINT: auto: in the hybrid connection's metadata, "10.1.2.3" is an address`)
 	_, err = discovered(t, "sql01.corp.example:1433", "DB.corp.example:5432")
 	reports(t, err, "HYCO_CONNECTION_2_ENDPOINT: db.corp.example:5432 stands in HYCO_CONNECTION_1_ENDPOINT already")
 	_, err = config.Load([]string{"HYCO_CONNECTION_0_ENDPOINT=auto", "HYCO_CONNECTION_0_CONNECTION_STRING=" + portal, "HYCO_CONNECTION_0_ADDRESS=127.1.2.3"})

@@ -36,6 +36,15 @@ func Faults(err error) []*Fault {
 	return faults
 }
 
+// Report makes one error of faults that were found elsewhere, printed as Load's.
+func Report(all ...*Fault) error {
+	var f faults
+	for _, fault := range all {
+		f.add(fault.Variable, fault.Remedy, "%s", fault.Problem)
+	}
+	return f.ErrorOrNil()
+}
+
 // report prints faults for a person, one line each.
 func report(faults []error) string {
 	var b strings.Builder

@@ -257,11 +257,7 @@ func (t *try) refused(ctx context.Context, stage Stage, resp *http.Response, err
 // connectURL is where a sender of req's entity connects. The "$" is literal, an
 // entity's segments are escaped one by one, and the token is not part of it.
 func (c *Client) connectURL(req Request) string {
-	segments := strings.Split(req.Entity, "/")
-	for i, s := range segments {
-		segments[i] = url.PathEscape(s)
-	}
-	return "wss://" + c.Endpoint + "/$hc/" + strings.Join(segments, "/") +
+	return "wss://" + c.Endpoint + "/$hc/" + escapePath(req.Entity) +
 		"?sb-hc-action=connect&sb-hc-id=" + url.QueryEscape(req.ID)
 }
 

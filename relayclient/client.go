@@ -37,6 +37,9 @@ type Client struct {
 	WarmConnections int
 	// UserAgent is sent as Relay-User-Agent. Empty means "hyco-sidecar".
 	UserAgent string
+	// Nameserver connects to whom names are asked from, in place of the address of
+	// /etc/resolv.conf. Nil means that address.
+	Nameserver func(ctx context.Context, network, address string) (net.Conn, error)
 	// Logger receives a debug line per attempt. Nil discards.
 	Logger *slog.Logger
 
@@ -102,35 +105,45 @@ type Request struct {
 // with growing jittered pauses, until ctx ends; nothing is retried once a
 // listener has taken the connection. The caller closes the returned Conn.
 // The error is always a *[DialError].
-func (c *Client) Dial(ctx context.Context, req Request) (*Conn, error) {
+func (c *Client) Dial(ctx context.Context, req Request) (conn *Conn, err error) {
 	if req.ID == "" {
 		req.ID = NewID()
 	}
+	failed := c.persist(ctx, req, func(credential *choice) (failed *DialError) {
+		if conn, failed = c.attempt(ctx, req, credential); failed == nil {
+			failed = c.open(ctx, conn, req)
+		}
+		return failed
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return conn, nil
+}
+
+// persist tries until that succeeds, makes no sense any more, or ctx ends. A
+// token that is refused is followed by another at once.
+func (c *Client) persist(ctx context.Context, req Request, try func(*choice) *DialError) *DialError {
 	var last *DialError
 	pause := firstPause
 	credential := choose(req.Tokens)
 	for attempts := 1; ; attempts++ {
-		conn, failed := c.attempt(ctx, req, credential)
-		if failed == nil {
+		failed := try(credential)
+		if failed == nil || failed.tokenTaken() {
 			credential.accepted()
-			if failed := c.open(ctx, conn, req); failed != nil {
-				failed.Attempts = attempts
-				return nil, failed
-			}
-			return conn, nil
+		}
+		if failed == nil {
+			return nil
 		}
 		if ctx.Err() == nil || last == nil {
 			last = failed
 		} // else the caller's time ended this attempt; the one before says why it took so long
 		last.Attempts = attempts
-		if failed.tokenTaken() {
-			credential.accepted()
-		}
 		if ctx.Err() == nil && credential.refused(failed) {
 			continue
 		}
 		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
-			return nil, last
+			return last
 		}
 		pause = min(2*pause, maxPause)
 	}

@@ -71,6 +71,14 @@ func (p *progress) resolving(ctx context.Context) context.Context {
 	})
 }
 
+// direct notes the steps of a transport that goes straight to the relay.
+func (p *progress) direct(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(p.resolving(ctx), &httptrace.ClientTrace{
+		TLSHandshakeStart: func() { p.stage.Store(StageTLS) },
+		GotConn:           func(httptrace.GotConnInfo) { p.stage.Store(StageUpgrade) },
+	})
+}
+
 // through notes the steps of a transport that goes through proxy, and tells of
 // the connection that it has made.
 func (p *progress) through(ctx context.Context, proxy *url.URL, made func(net.Conn)) context.Context {
@@ -152,7 +160,7 @@ func within(ctx context.Context, conn net.Conn, panicked guard, f func() error) 
 // list, as Kubernetes gives every pod, would otherwise be tried through for
 // most relays' names. Only a name that does not exist so is left to the list.
 func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{Resolver: c.names.resolver(c.Panicked)}
+	dialer := net.Dialer{Resolver: c.names.resolver(c.Nameserver, c.Panicked)}
 	conn, err := dialer.DialContext(ctx, "tcp", rooted(address))
 	unresolved, ok := errors.AsType[*net.DNSError](err)
 	switch {

@@ -86,10 +86,10 @@ func (c *Conn) TLSState(t testing.TB) tls.ConnectionState {
 
 // Names is a cache of names in front of the nameserver at address, with a clock.
 func Names(address string, now func() time.Time) *net.Resolver {
-	c := &nameCache{now: now, dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	c := &nameCache{now: now}
+	return c.resolver(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}}
-	return c.resolver(nil)
+	}, nil)
 }
 
 // WaitDrained waits until the connection has ended after the peer's Close.

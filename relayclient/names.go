@@ -17,8 +17,7 @@ import (
 // connection to a nameserver, so that hosts files, search lists and the race
 // between address families stay as they are. The zero value is empty.
 type nameCache struct {
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
-	now  func() time.Time                                                     // nil: time.Now
+	now func() time.Time // nil: time.Now
 
 	mu      sync.Mutex
 	answers map[string]answer // by nameserver and query without its id
@@ -40,17 +39,19 @@ const (
 	maxNegative = time.Minute
 )
 
-// resolver looks names up through the cache.
-func (c *nameCache) resolver(panicked guard) *net.Resolver {
+// connector connects to an address.
+type connector func(ctx context.Context, network, address string) (net.Conn, error)
+
+// resolver looks names up through the cache; a nil dial is net.Dialer's.
+func (c *nameCache) resolver(dial connector, panicked guard) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		defer panicked.raise() // on a goroutine of net's, as are the reads and writes
-		return c.connect(ctx, panicked, network, address)
+		return c.connect(ctx, dial, panicked, network, address)
 	}}
 }
 
 // connect returns a connection to a nameserver. Only datagrams are remembered.
-func (c *nameCache) connect(ctx context.Context, panicked guard, network, address string) (net.Conn, error) {
-	dial := c.dial
+func (c *nameCache) connect(ctx context.Context, dial connector, panicked guard, network, address string) (net.Conn, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}

@@ -193,7 +193,12 @@ func TestAztunnelRefusals(t *testing.T) {
 
 // TestListenerOfAnotherKindIsNoMystery: whatever listens there, an error comes.
 func TestListenerOfAnotherKindIsNoMystery(t *testing.T) {
-	http := func(c *net.TCPConn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); c.Close() }
+	http := func(c *net.TCPConn) {
+		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		c.CloseWrite()
+		io.Copy(io.Discard, c)
+		c.Close()
+	}
 	for _, opening := range []relayclient.Opening{relayclient.Azbridge("sql"), relayclient.Aztunnel("sql01.corp.example:1433")} {
 		for _, kind := range []listener.Personality{listener.HCM, listener.HalfClose} {
 			w := start(t, nil)

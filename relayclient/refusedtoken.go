@@ -13,6 +13,7 @@ const (
 	reasonTokenExpired  = "token_expired"
 	reasonClockWrong    = "clock_wrong"
 	reasonWrongAudience = "wrong_audience"
+	reasonNotReadable   = "metadata_not_readable" // of Describe
 )
 
 // ClockTolerance is how far this machine's clock may be from the relay's until
@@ -23,7 +24,7 @@ const ClockTolerance = 5 * time.Minute
 // tokenTaken reports whether the relay had looked at the token, and taken it,
 // before the attempt failed.
 func (e *DialError) tokenTaken() bool {
-	return errors.Is(e, ErrNoListener) || errors.Is(e, ErrNotAccepted) || errors.Is(e, ErrListenerRejected)
+	return e.Stage == StageOpening || errors.Is(e, ErrNoListener) || errors.Is(e, ErrNotAccepted) || errors.Is(e, ErrListenerRejected)
 }
 
 // refusedToken sorts a refusal by the relay's phrase (PROTOCOL §3.3). Where the
@@ -34,6 +35,8 @@ func (e *DialError) tokenTaken() bool {
 func (e *DialError) refusedToken() string {
 	phrase := strings.ToLower(e.Phrase)
 	switch {
+	case errors.Is(e.Err, errMayNotRead):
+		return reasonNotReadable
 	case strings.Contains(phrase, "invalidaudience"), strings.Contains(phrase, "wrong audience"):
 		return reasonWrongAudience
 	case strings.Contains(phrase, "invalid signature"), strings.Contains(phrase, "claim"):
@@ -49,6 +52,8 @@ func (e *DialError) refusedToken() string {
 // nextForToken says what to do about it.
 func (e *DialError) nextForToken() string {
 	switch reason := e.refusedToken(); {
+	case reason == reasonNotReadable:
+		return "give the key's rule the Listen right as well, or write host:port instead"
 	case e.allRefused && reason == reasonUnauthorized:
 		return "check both connection strings, that their rules have the Send right, and this machine's clock: the relay refused either key"
 	case reason == reasonWrongAudience:

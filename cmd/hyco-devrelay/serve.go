@@ -48,8 +48,10 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	return d.run(ctx, ln, &relay.Server{
 		Certificate:   cert,
 		AcceptTimeout: s.acceptTimeout,
-		Clock:         func() time.Time { return time.Now().Add(s.clockOffset) },
-		Logger:        log,
+
+		SendMayNotRead: s.sendMayNotRead,
+		Clock:          func() time.Time { return time.Now().Add(s.clockOffset) },
+		Logger:         log,
 	}, stdout)
 }
 
@@ -117,7 +119,9 @@ type failure struct{ error }
 
 func (d *devrelay) hybridConnection(e entity) relay.Entity {
 	h := relay.Entity{Path: e.path, Rules: []relay.Rule{d.sender, d.listener}}
-	if e.endpoint != "" {
+	if text, ok := d.metadata[e.path]; ok {
+		h.UserMetadata = text
+	} else if e.endpoint != "" {
 		// What App Service and the Hybrid Connection Manager read.
 		metadata, err := json.Marshal([]map[string]string{{"key": "endpoint", "value": e.endpoint}})
 		if err == nil {

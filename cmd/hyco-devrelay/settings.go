@@ -35,18 +35,20 @@ flags:
 
 // settings are the arguments, checked.
 type settings struct {
-	listen        string
-	hosts         []string
-	caFile        string // absolute
-	personality   listener.Personality
-	portName      string // of azbridge; empty = any
-	sendKey       string
-	sendKeys      string // file; empty = sendKey is all
-	listenKey     string
-	acceptTimeout time.Duration
-	clockOffset   time.Duration // the relay's clock minus this machine's
-	logLevel      slog.Level
-	entities      []entity
+	listen         string
+	hosts          []string
+	caFile         string // absolute
+	personality    listener.Personality
+	portName       string // of azbridge; empty = any
+	sendKey        string
+	sendKeys       string // file; empty = sendKey is all
+	listenKey      string
+	metadata       map[string]string // of entities, in place of their endpoint's
+	sendMayNotRead bool
+	acceptTimeout  time.Duration
+	clockOffset    time.Duration // the relay's clock minus this machine's
+	logLevel       slog.Level
+	entities       []entity
 }
 
 // entity is one ENTITY argument.
@@ -75,6 +77,16 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.sendKey, "send-key", "", "`key` of the rule defaultSender (default random)")
 	f.StringVar(&s.sendKeys, "send-keys", "", "`file` with one or two keys of defaultSender, a line each, instead of -send-key; SIGHUP reads it again")
 	f.StringVar(&s.listenKey, "listen-key", "", "`key` of the rule defaultListener (default random)")
+	s.metadata = make(map[string]string)
+	f.Func("metadata", "`ENTITY=TEXT` that an entity's user metadata is; may be repeated (default its endpoint)", func(value string) error {
+		entity, text, ok := strings.Cut(value, "=")
+		if !ok {
+			return errors.New("write ENTITY=TEXT")
+		}
+		s.metadata[entity] = text
+		return nil
+	})
+	f.BoolVar(&s.sendMayNotRead, "send-may-not-read", false, "the Send right alone does not read metadata")
 	f.DurationVar(&s.acceptTimeout, "accept-timeout", 30*time.Second, "`time` a listener has to take a connection")
 	f.DurationVar(&s.clockOffset, "clock-offset", 0, "how far the relay's clock is ahead, as `time`; below 0: behind")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")

@@ -47,6 +47,10 @@ func checkCommand(c *call, args []string) int {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 
+	cfg, code, ok = c.discovered(ctx, cfg)
+	if !ok {
+		return code
+	}
 	checker := newChecker(cfg)
 	checker.Probe, checker.TLS = check.Probe(f.probe), f.tls
 	if len(f.names) == 0 { // all, and the one where there is only one

@@ -36,6 +36,19 @@ func serveCommand(c *call, args []string) int {
 	}
 	ctx, stop := untilSignalled(log, panicked)
 	defer stop()
+	if discovers(cfg) {
+		log.Info("asking the relay for endpoints")
+		cfg, err = (&discoverer{cfg: cfg, upstreams: upstreams, panicked: panicked}).run(ctx)
+		switch {
+		case ctx.Err() != nil:
+			log.Info("stopped")
+			return exitOK
+		case errors.Is(err, errNotDiscovered):
+			return c.failed(exitFailed, err)
+		case err != nil:
+			return c.failed(exitInvalid, err)
+		}
+	}
 	if debug.SetMemoryLimit(-1) >= 8*headroomSize { // where GOMEMLIMIT leaves room for it
 		headroom := make([]byte, headroomSize)
 		defer runtime.KeepAlive(headroom)
@@ -157,6 +170,10 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 	looking.Go(func() {
 		defer panicked.raise()
 		p.credentials.watchExpiry(watching)
+	})
+	looking.Go(func() {
+		defer panicked.raise()
+		p.watchListeners(ctx, log)
 	})
 
 	err = p.forwarder.Serve(ctx, bound.endpoints...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,10 @@ func configCommand(c *call, args []string) int {
 	cfg, err := config.Load(c.environ)
 	if err != nil {
 		return c.failed(exitInvalid, err)
+	}
+	cfg, code, ok := c.discovered(context.Background(), cfg)
+	if !ok {
+		return code
 	}
 	if *hosts {
 		printHosts(c.stdout, cfg)

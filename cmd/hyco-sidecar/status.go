@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -52,13 +53,17 @@ func printStatus(w io.Writer, s admin.Status) {
 	fmt.Fprintln(w)
 
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "ENDPOINT\tHYBRID CONNECTION\tHEALTH\tOPEN\tTOTAL\tFAILED\tUP\tDOWN\tLAST JOINED")
+	fmt.Fprintln(tw, "ENDPOINT\tHYBRID CONNECTION\tLISTENERS\tHEALTH\tOPEN\tTOTAL\tFAILED\tUP\tDOWN\tLAST JOINED")
 	for _, e := range s.Endpoints {
 		joined := "never"
 		if e.LastJoined != nil {
 			joined = ago(s.Now, *e.LastJoined)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", e.Name, e.Entity, e.Health, e.Open, e.Total, e.Failed, size(e.Up), size(e.Down), joined)
+		listeners := "-"
+		if e.Listeners != nil {
+			listeners = strconv.Itoa(*e.Listeners)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", e.Name, e.Entity, listeners, e.Health, e.Open, e.Total, e.Failed, size(e.Up), size(e.Down), joined)
 	}
 	tw.Flush()
 	for _, e := range s.Endpoints {

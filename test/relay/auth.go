@@ -98,7 +98,7 @@ func (s *Server) authorizeToken(text, host, path string, want right) (time.Time,
 	if h == nil {
 		return time.Time{}, refusal{http.StatusNotFound, "Endpoint does not exist"}
 	}
-	if want == toListen && !rule.Listen || want == toSend && !rule.Send || want == toRead && !rule.Listen && !rule.Send {
+	if want == toListen && !rule.Listen || want == toSend && !rule.Send || want == toRead && !rule.Listen && (!rule.Send || s.SendMayNotRead) {
 		status := s.MissingClaimStatus
 		if status == 0 {
 			status = http.StatusUnauthorized

@@ -23,6 +23,7 @@ type Server struct {
 	Hostname    string          // host[:port] put into accept addresses; empty = the Host header of the listener's own request
 
 	StaticBearer       string        // a token accepted as it is, for everything; empty = none
+	SendMayNotRead     bool          // the description is for rules with the Listen right alone
 	MissingClaimStatus int           // for a good token without the right needed; 0 = 401
 	AcceptTimeout      time.Duration // for a listener to come for a sender; 0 = 30 s
 	NotFoundOnTimeout  bool          // after AcceptTimeout the sender gets 404 instead of 504

@@ -252,6 +252,7 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 	m.Credentials(sql, []Credential{{Name: "key send"}, {Name: "shared access signature", Expires: time.Unix(1800000000, 0)}}, 0)
 	m.CredentialRefused(sql, 0)
 	m.CredentialInUse(sql, 1)
+	m.Listeners(sql, 2)
 	m.Reloaded(true)
 	m.Reloaded(false)
 	if got := m.Status().Endpoints[0].Credential; got != "shared access signature until 2027-01-15T08:00:00Z (secondary)" {
@@ -314,6 +315,7 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 		`hyco_credential_in_use{credential="secondary",endpoint="sql01.corp.example:1433"} 1`,
 		`hyco_signature_expiry_timestamp_seconds{credential="secondary",endpoint="sql01.corp.example:1433"} 1.8e+09`,
 		`hyco_secret_reloads_total{result="changed"} 1`,
+		`hyco_endpoint_listeners{endpoint="sql01.corp.example:1433"} 2`,
 		`hyco_secret_reloads_total{result="rejected"} 1`,
 	} {
 		if !slices.Contains(lines, want+"\n") {

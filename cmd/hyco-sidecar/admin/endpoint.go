@@ -29,7 +29,9 @@ type endpoint struct {
 	// A listener that reaches no target takes connections as well. Once one is
 	// suspected of that, a join proves nothing until a byte has come after it.
 	suspected, retried bool
-	downThen           int64 // what had come by the join after the suspicion
+	listeners          int
+	counted            time.Time // when the relay said how many listeners there are
+	downThen           int64     // what had come by the join after the suspicion
 }
 
 func newEndpoint(about Endpoint) *endpoint {
@@ -123,6 +125,26 @@ func reason(err error) string {
 	return "other"
 }
 
+// listenersKept is how long a number of listeners is believed that is not
+// confirmed. It is asked for every minute.
+const listenersKept = 3 * time.Minute
+
+// Listeners notes how many an endpoint's hybrid connection has.
+func (m *Monitor) Listeners(endpoint string, n int) {
+	e := m.byName[endpoint]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.listeners, e.counted = n, time.Now()
+}
+
+// known is the number of listeners, nil while it is not known. The caller holds mu.
+func (e *endpoint) known() *int {
+	if time.Since(e.counted) > listenersKept {
+		return nil
+	}
+	return new(e.listeners)
+}
+
 // health reports how the last connection fared. The caller holds mu.
 func (e *endpoint) health() Health {
 	if e.suspected && e.retried && e.traffic.Down.Load() > e.downThen {
@@ -144,7 +166,7 @@ func (e *endpoint) status() Endpoint {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.Health, s.Failed = e.health(), e.failed
-	s.Credential = e.credentials.String()
+	s.Credential, s.Listeners = e.credentials.String(), e.known()
 	if !e.joined.IsZero() {
 		s.LastJoined, s.JoinSeconds = new(e.joined), e.joinTook.Seconds()
 	}

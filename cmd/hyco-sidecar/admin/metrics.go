@@ -46,6 +46,7 @@ var (
 
 	endpointInfo        = define("gauge", "hyco_endpoint_info", "Always 1; the labels say where an endpoint is accepted and where it leads.", "endpoint", "address", "relay", "entity")
 	endpointHealthy     = define("gauge", "hyco_endpoint_healthy", "1 when the last connection was taken, 0 when no listener took it or it reached no target; absent before the first.", "endpoint")
+	endpointListeners   = define("gauge", "hyco_endpoint_listeners", "Listeners that are connected, by the relay's word of at most three minutes ago; absent while unknown, and for endpoints that are written down instead of auto.", "endpoint")
 	endpointLastJoined  = define("gauge", "hyco_endpoint_last_joined_timestamp_seconds", "When a listener last took a connection, in Unix time; absent before.", "endpoint")
 	endpointLastFailure = define("gauge", "hyco_endpoint_last_failure_timestamp_seconds", "When a connection last failed, in Unix time; absent before.", "endpoint")
 
@@ -69,7 +70,7 @@ var (
 var metrics = []*metric{
 	connectionsAccepted, connectionsEnded, connectionsOpen, connectionsLimit, connectionBytes, connectionSeconds,
 	dialSeconds, dialErrors,
-	endpointInfo, endpointHealthy, endpointLastJoined, endpointLastFailure,
+	endpointInfo, endpointHealthy, endpointListeners, endpointLastJoined, endpointLastFailure,
 	credentialRefused, credentialInUse, signatureExpiry, secretReloads,
 	relayAttempts, clockOffset,
 	dnsQueries, dnsDropped, dnsAppQueries, dnsLastAppQuery, upstreamSeconds, dnsUpstreamErrors,
@@ -140,6 +141,9 @@ func (e *endpoint) collect(s sink) {
 	}
 	if health := e.health(); health != Unused {
 		s.put(endpointHealthy, truth(health == Healthy), name)
+	}
+	if n := e.known(); n != nil {
+		s.put(endpointListeners, float64(*n), name)
 	}
 	if !e.joined.IsZero() {
 		s.put(endpointLastJoined, unix(e.joined), name)

@@ -40,6 +40,8 @@ type Endpoint struct {
 	Listener   string `json:"listener"`   // its kind: hcm, azbridge or aztunnel
 	Credential string `json:"credential"` // what is presented, by name: "key defaultSender", "key send (secondary)"
 
+	Listeners *int `json:"listeners,omitempty"` // that are connected, where the relay was asked for the endpoint
+
 	Health Health `json:"health"`
 	Open   int64  `json:"open"`
 	Total  int64  `json:"total"`  // accepted since the start
