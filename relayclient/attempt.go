@@ -234,7 +234,7 @@ func (h *handover) Close() error {
 func (t *try) failed(stage Stage, err error) *DialError {
 	_, readyMade := t.tokens.(*SharedAccessSignature)
 	return &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
-		anonymous: t.tokens == nil, readyMade: readyMade}
+		anonymous: t.tokens == nil, readyMade: readyMade, bearer: isBearer(t.header.Get("ServiceBusAuthorization"))}
 }
 
 // refused describes a handshake that failed at stage; resp is nil when there

@@ -67,6 +67,7 @@ type DialError struct {
 
 	anonymous  bool // no token was presented
 	readyMade  bool // the token was made by somebody else
+	bearer     bool // the token was one of Entra ID
 	allRefused bool // there were other tokens, and they were refused as well
 	cancelled  bool // the caller gave up
 }
@@ -190,6 +191,12 @@ func (e *DialError) Next() string {
 	}
 	switch e.Stage {
 	case StageToken:
+		if source, ok := errors.AsType[interface {
+			error
+			Next() string
+		}](e.Err); ok {
+			return source.Next()
+		}
 		return "check the identity that the token is asked for"
 	case StageResolve:
 		return "check Endpoint in the connection string, and the nameservers in the sidecar's own /etc/resolv.conf"

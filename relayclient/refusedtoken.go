@@ -41,7 +41,7 @@ func (e *DialError) refusedToken() string {
 		return reasonWrongAudience
 	case strings.Contains(phrase, "invalid signature"), strings.Contains(phrase, "claim"):
 		return reasonUnauthorized
-	case !e.anonymous && !e.readyMade && e.ClockOffset < -ClockTolerance:
+	case !e.anonymous && !e.readyMade && !e.bearer && e.ClockOffset < -ClockTolerance:
 		return reasonClockWrong
 	case strings.Contains(phrase, "expired"):
 		return reasonTokenExpired
@@ -62,12 +62,23 @@ func (e *DialError) nextForToken() string {
 		return "set this machine's clock, which is " + DescribeOffset(e.ClockOffset) + ": tokens are signed by it"
 	case reason == reasonTokenExpired && e.readyMade:
 		return "make a new SharedAccessSignature, or use SharedAccessKeyName and SharedAccessKey, from which tokens are made as they are needed"
+	case reason == reasonTokenExpired && e.bearer:
+		return "set this machine's clock: by it, the token of Entra ID is still good"
 	case reason == reasonTokenExpired:
 		return "check this machine's clock: the token was made just now, for an hour"
 	case e.anonymous:
 		return "add a key with the Send right to the connection string: this hybrid connection requires one"
 	}
+	if e.bearer {
+		return "give the identity the role Azure Relay Sender on the hybrid connection or the namespace; a new assignment takes up to five minutes"
+	}
 	return "check SharedAccessKeyName and SharedAccessKey, that the rule has the Send right, and this machine's clock"
+}
+
+// isBearer tells a token of Entra ID from a shared access signature, by its form:
+// whoever holds several sources presents now one, now the other.
+func isBearer(token string) bool {
+	return token != "" && !strings.HasPrefix(token, "SharedAccessSignature ")
 }
 
 // DescribeOffset puts a clock's offset into words: "1h0m0s behind the relay's".

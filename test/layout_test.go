@@ -37,6 +37,12 @@ var homes = map[string][]string{
 	"golang.org/x/net/ipv4":                                     {"dnsproxy", "test/dnsbench"},
 	"golang.org/x/net/ipv6":                                     {"dnsproxy"},
 	"golang.org/x/net/dns/dnsmessage":                           {"relayclient", "cmd/hyco-sidecar/check"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity":          {"cmd/hyco-sidecar/identity"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore":              {"cmd/hyco-sidecar/identity"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud":        {"cmd/hyco-sidecar/identity"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log":          {"cmd/hyco-sidecar/identity"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy":       {"cmd/hyco-sidecar/identity"},
+	"github.com/golang-jwt/jwt/v5":                              {"test/identity"},
 	"github.com/gobwas/ws":                                      {"test/relay", "test/listener", "test/relay/rawsender"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
 	"hyco-sidecar/forwarder"
@@ -18,6 +19,7 @@ import (
 type parts struct {
 	endpoints   []endpoint
 	credentials *credentials
+	identities  *identities
 	resolver    *dnsproxy.Server
 	forwarder   *forwarder.Server
 	monitor     *admin.Monitor
@@ -30,13 +32,13 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 	if err != nil {
 		return nil, err
 	}
-	var p parts
+	p := parts{identities: newIdentities(cfg, identity.Options{Logger: log, Panicked: panicked})}
 	p.resolver = &dnsproxy.Server{
 		Table:     table,
 		Upstreams: upstreams,
 		TTL:       cfg.DNSTTL,
 		CacheSize: cmp.Or(cfg.DNSCacheSize, -1),
-		Self:      relays(cfg.Connections),
+		Self:      append(relays(cfg.Connections), p.identities.hosts()...),
 		Version:   version(),
 		Logger:    log,
 		Panicked:  panicked,
@@ -52,7 +54,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 			Panicked:        panicked,
 		}
 	})
-	p.credentials = newCredentials(environ, cfg, source, log)
+	p.credentials = newCredentials(environ, cfg, p.identities, log)
 	for i := range p.endpoints {
 		p.endpoints[i].tokens = p.credentials.endpoints[i].rollover
 	}
@@ -63,6 +65,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		DNSListen:      texts(cfg.DNSListen),
 		DNSUpstreams:   texts(upstreams),
 		Usage:          p.resolver.Usage,
+		Identities:     p.identities.supplies,
 		Panicked:       panicked,
 	})
 	p.credentials.tell(p.monitor)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/check"
+	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
 	"hyco-sidecar/relayclient"
@@ -47,11 +48,13 @@ func checkCommand(c *call, args []string) int {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 
+	ids := newIdentities(cfg, identity.Options{})
+	defer ids.close()
 	cfg, code, ok = c.discovered(ctx, cfg)
 	if !ok {
 		return code
 	}
-	checker := newChecker(cfg)
+	checker := newChecker(cfg, ids)
 	checker.Probe, checker.TLS = check.Probe(f.probe), f.tls
 	if len(f.names) == 0 { // all, and the one where there is only one
 		for _, e := range checker.Endpoints {
@@ -155,7 +158,7 @@ Exit codes, of the first stage that fails; 2 stands for wrong settings or argume
 }
 
 // newChecker looks at this machine, and dials as run does.
-func newChecker(cfg config.Config) *check.Checker {
+func newChecker(cfg config.Config, ids *identities) *check.Checker {
 	client := func(c config.Connection, hooks relayclient.Hooks) *relayclient.Client {
 		return &relayclient.Client{
 			Endpoint:  c.Namespace,
@@ -195,7 +198,7 @@ func newChecker(cfg config.Config) *check.Checker {
 		connections[e.name] = e.Connection
 		c.Endpoints = append(c.Endpoints, check.Endpoint{
 			Name: e.name, Host: e.Host, Address: e.listen, Namespace: e.Namespace, Entity: e.Entity,
-			Credential: credentialsOf(e.Connection), Proxy: proxyFor(e.Namespace),
+			Credential: credentialsOf(e.Connection, kindOf(cfg)), Proxy: proxyFor(e.Namespace),
 		})
 	}
 	c.Dial = func(ctx context.Context, e check.Endpoint, id string) (net.Conn, relayclient.Attempt, error) {
@@ -206,7 +209,7 @@ func newChecker(cfg config.Config) *check.Checker {
 		defer client.Close()
 		once := make(chan struct{})
 		close(once)
-		conn, err := client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: rollover(connection), ID: id, Opening: opening(connection), Last: once})
+		conn, err := client.Dial(ctx, relayclient.Request{Entity: e.Entity, Tokens: relayclient.NewRollover(ids.both(connection)...), ID: id, Opening: opening(connection), Last: once})
 		if err != nil {
 			return nil, attempt, err // not conn, which would be a nil pointer in an interface
 		}

@@ -17,10 +17,10 @@ import (
 // credentials are what the endpoints present to their relays, held to what the
 // files of secrets say.
 type credentials struct {
-	environ []string
-	source  func(namespace string, c config.Credential) relayclient.TokenSource
-	monitor *admin.Monitor // nil where nobody watches
-	log     *slog.Logger
+	environ    []string
+	identities *identities
+	monitor    *admin.Monitor
+	log        *slog.Logger
 
 	changed chan struct{} // holds one: expiries have to be looked at again
 
@@ -39,17 +39,14 @@ type presented struct {
 }
 
 // newCredentials makes those of cfg, which was read from environ.
-func newCredentials(environ []string, cfg config.Config, source func(namespace string, c config.Credential) relayclient.TokenSource, log *slog.Logger) *credentials {
-	k := &credentials{environ: environ, source: source, log: log, changed: make(chan struct{}, 1), used: make(map[string]string)}
+func newCredentials(environ []string, cfg config.Config, ids *identities, log *slog.Logger) *credentials {
+	k := &credentials{environ: environ, identities: ids, log: log, changed: make(chan struct{}, 1), used: make(map[string]string)}
 	for _, path := range cfg.SecretFiles {
 		k.used[path], _ = config.ReadFile(path)
 	}
 	k.seen = maps.Clone(k.used)
 	for _, c := range cfg.Connections {
-		p := presented{name: name(c), settings: c}
-		for _, credential := range both(c) {
-			p.sources = append(p.sources, source(c.Namespace, credential))
-		}
+		p := presented{name: name(c), settings: c, sources: ids.both(c)}
 		p.rollover = relayclient.NewRollover(p.sources...)
 		k.endpoints = append(k.endpoints, p)
 	}
@@ -64,21 +61,21 @@ func both(c config.Connection) []config.Credential {
 	return []config.Credential{c.Credential, c.Secondary}
 }
 
-// credentialsOf names both.
-func credentialsOf(c config.Connection) string {
-	if c.Secondary.None() {
-		return c.Credential.String()
+// both makes the sources of both.
+func (ids *identities) both(c config.Connection) (sources []relayclient.TokenSource) {
+	for _, credential := range both(c) {
+		sources = append(sources, ids.tokens(c.Namespace, credential))
 	}
-	return c.Credential.String() + ", then " + c.Secondary.String()
+	return sources
 }
 
-// rollover presents a connection's credentials as they are.
-func rollover(c config.Connection) *relayclient.Rollover {
-	var sources []relayclient.TokenSource
-	for _, credential := range both(c) {
-		sources = append(sources, source(c.Namespace, credential))
+// credentialsOf names both.
+func credentialsOf(c config.Connection, kind config.IdentityKind) string {
+	var names []string
+	for _, one := range both(c) {
+		names = append(names, credential(one, kind))
 	}
-	return relayclient.NewRollover(sources...)
+	return strings.Join(names, ", then ")
 }
 
 // tell has monitor and log learn what becomes of the credentials. It is called
@@ -120,7 +117,7 @@ func (k *credentials) turned(endpoint string, credential int, why *relayclient.D
 func (k *credentials) describe(p *presented) {
 	var all []admin.Credential
 	for i, c := range both(p.settings) {
-		all = append(all, admin.Credential{Name: c.String(), Expires: expiry(p.sources[i])})
+		all = append(all, admin.Credential{Name: credential(c, k.identities.kind), Expires: expiry(p.sources[i])})
 	}
 	k.monitor.Credentials(p.name, all, p.rollover.Using())
 }
@@ -195,9 +192,16 @@ func (k *credentials) parse(contents map[string]string) (config.Config, []*confi
 	var faults []*config.Fault
 	said := make(map[string]bool)
 	for i, c := range cfg.Connections {
-		if old := k.endpoints[i].settings; (c.Namespace != old.Namespace || c.Entity != old.Entity) && !said[c.Source] {
+		problem := ""
+		switch old := k.endpoints[i].settings; {
+		case c.Namespace != old.Namespace || c.Entity != old.Entity:
+			problem = "it is for another namespace or hybrid connection than before"
+		case (c.Credential.Entra || c.Secondary.Entra) && !k.identities.has(c.Namespace):
+			problem = "it asks for an identity of Entra ID, as none did before"
+		}
+		if problem != "" && !said[c.Source] {
 			said[c.Source] = true
-			faults = append(faults, &config.Fault{Variable: c.Source, Problem: "it is for another namespace or hybrid connection than before", Remedy: "restart the sidecar to use it"})
+			faults = append(faults, &config.Fault{Variable: c.Source, Problem: problem, Remedy: "restart the sidecar to use it"})
 		}
 	}
 	return cfg, faults
@@ -232,7 +236,7 @@ func (k *credentials) use(cfg config.Config, contents map[string]string) {
 			if j >= 0 {
 				sources = append(sources, p.sources[j])
 			} else {
-				sources = append(sources, k.source(c.Namespace, credential))
+				sources = append(sources, k.identities.tokens(c.Namespace, credential))
 			}
 		}
 		p.settings.Credential, p.settings.Secondary, p.sources = c.Credential, c.Secondary, sources

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/config"
 	"hyco-sidecar/relayclient"
 )
@@ -54,7 +55,9 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, discoveryWait)
 	defer cancel()
-	found := d.ask(waiting, wanted)
+	ids := newIdentities(d.cfg, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.upstreams)}, Panicked: d.panicked})
+	defer ids.close()
+	found := d.ask(waiting, wanted, ids)
 	if ctx.Err() != nil {
 		return config.Config{}, ctx.Err()
 	}
@@ -69,7 +72,7 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 		case ok && (failed.Temporary() || failed.Reason() == "token_failed"):
 			later = append(later, fmt.Errorf("%s: auto: %s: %s (%s)", wanted[i].Variable, plain(f.err), failed.Next(), reasonOf(f.err)))
 		default:
-			faults = append(faults, discoveryFault(wanted[i], f.err))
+			faults = append(faults, d.fault(wanted[i], f.err))
 		}
 	}
 	switch {
@@ -81,13 +84,13 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 	return d.cfg.Discovered(endpoints)
 }
 
-// discoveryFault says what to do about a connection that cannot be discovered.
-func discoveryFault(c config.Connection, err error) *config.Fault {
+// fault says what to do about a connection that cannot be discovered.
+func (d *discoverer) fault(c config.Connection, err error) *config.Fault {
 	f := &config.Fault{Variable: c.Variable, Problem: "auto: " + plain(err) + " (" + reasonOf(err) + ")", Remedy: "write host:port instead of auto, or give the hybrid connection the metadata [{\"key\":\"endpoint\",\"value\":\"host:port\"}]"}
 	if failed, ok := errors.AsType[*relayclient.DialError](err); ok {
 		f.Remedy = failed.Next()
 		if failed.Reason() == "metadata_not_readable" {
-			f.Problem = fmt.Sprintf("auto: %s may not read the hybrid connection %q (metadata_not_readable)", credentialsOf(c), c.Entity)
+			f.Problem = fmt.Sprintf("auto: %s may not read the hybrid connection %q (metadata_not_readable)", credentialsOf(c, kindOf(d.cfg)), c.Entity)
 			f.Remedy = "give that key's rule the Listen right as well, or write host:port instead of auto"
 		}
 	}
@@ -109,7 +112,7 @@ func reasonOf(err error) string {
 }
 
 // ask asks all relays, a few at a time.
-func (d *discoverer) ask(ctx context.Context, wanted []config.Connection) []discovery {
+func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *identities) []discovery {
 	found := make([]discovery, len(wanted))
 	places := make(chan struct{}, 8)
 	var asking sync.WaitGroup
@@ -121,7 +124,7 @@ func (d *discoverer) ask(ctx context.Context, wanted []config.Connection) []disc
 			client := &relayclient.Client{Endpoint: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
 				Nameserver: nameserver(d.upstreams), Panicked: d.panicked}
 			defer client.Close()
-			said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: rollover(c)})
+			said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.both(c)...)})
 			if err == nil {
 				found[i].listeners = said.Listeners
 				found[i].endpoint, err = said.Endpoint()

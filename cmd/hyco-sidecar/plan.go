@@ -72,17 +72,6 @@ func opening(c config.Connection) relayclient.Opening {
 	return nil
 }
 
-// source is nil for a hybrid connection without client authorization.
-func source(_ string, c config.Credential) relayclient.TokenSource {
-	switch {
-	case !c.Signature.Empty():
-		return relayclient.NewSharedAccessSignature(c.Signature.Reveal())
-	case !c.Key.Empty():
-		return relayclient.NewSASKey(c.KeyName, c.Key.Reveal())
-	}
-	return nil
-}
-
 // names yields every host with its stand-in address.
 func names(connections []config.Connection) iter.Seq2[string, netip.Addr] {
 	return func(yield func(string, netip.Addr) bool) {

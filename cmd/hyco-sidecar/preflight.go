@@ -15,6 +15,7 @@ import (
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/cmd/hyco-sidecar/check"
+	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
 	"hyco-sidecar/relayclient"
@@ -26,6 +27,7 @@ import (
 type preflight struct {
 	cfg        config.Config
 	endpoints  []endpoint
+	identities *identities
 	upstreams  []netip.AddrPort
 	resolvConf string // the file
 
@@ -49,6 +51,9 @@ func (p *preflight) run(ctx context.Context) []admin.Finding {
 			asked[e.Namespace] = true
 			looks = append(looks, func(ctx context.Context) []admin.Finding { return p.relay(ctx, e) })
 		}
+	}
+	for _, source := range p.identities.all() {
+		looks = append(looks, func(ctx context.Context) []admin.Finding { return p.identity(ctx, source) })
 	}
 	found := make([][]admin.Finding, len(looks))
 	places := make(chan struct{}, 8) // relays that are asked at once
@@ -173,6 +178,22 @@ func (p *preflight) relay(ctx context.Context, e endpoint) []admin.Finding {
 			"this machine's clock is %s, by what %s says", relayclient.DescribeOffset(offset), e.Namespace)...)
 	}
 	return append(found, fine("relay_reached", "%s answers", e.Namespace)...)
+}
+
+// identity looks whether there is a token of Entra ID.
+func (p *preflight) identity(ctx context.Context, source *identity.Source) []admin.Finding {
+	_, err := source.Token(ctx, "")
+	failed, _ := errors.AsType[*identity.Failure](err)
+	switch expires, _ := source.Expiry(); {
+	case ctx.Err() == context.Canceled:
+		return nil
+	case failed != nil:
+		return fault(levelError, "token_failed", failed.Next(), "%s: %s", source, failed)
+	case err != nil:
+		return fault(levelError, "token_failed", "wait: hyco-sidecar check tells what keeps it from coming", "%s: no token has come within %s", source, preflightWait)
+	default:
+		return fine("token_obtained", "%s: a token that is good until %s", source, expires.UTC().Format(time.RFC3339))
+	}
 }
 
 // logPreflight writes the one line about what was found.

@@ -136,6 +136,7 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 	}
 	stopResolver := beside("resolver", func(ctx context.Context) error { return p.resolver.Serve(ctx, bound.packets, bound.streams) })
 	stopOperator := beside("admin server", func(ctx context.Context) error { return p.operator.Serve(ctx, bound.admin...) })
+	p.identities.start()
 	p.monitor.Enter(admin.Serving)
 	unhook := context.AfterFunc(ctx, func() {
 		defer panicked.raise()
@@ -150,7 +151,7 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 
 	look := &preflight{
 		cfg: cfg, endpoints: p.endpoints, upstreams: upstreams, resolvConf: "/etc/resolv.conf",
-		clock: p.monitor.ClockOffset, panicked: panicked,
+		identities: p.identities, clock: p.monitor.ClockOffset, panicked: panicked,
 	}
 	var looking sync.WaitGroup
 	looking.Go(func() {
@@ -183,6 +184,7 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 	drain() // which ends the look around, should it still go on
 	unwatch()
 	looking.Wait()
+	p.identities.close()
 	if failed := stopResolver(); failed != nil {
 		err = errors.Join(err, fmt.Errorf("the resolver failed: %w", failed))
 	}

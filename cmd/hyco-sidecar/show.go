@@ -67,7 +67,7 @@ func printConfig(w io.Writer, cfg config.Config) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ENDPOINT\tADDRESS\tHYBRID CONNECTION\tNAMESPACE\tCREDENTIAL")
 	for _, e := range plan(cfg, func(string) *relayclient.Client { return nil }) {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, hybridConnection(e.Connection), e.Namespace, credentialsOf(e.Connection))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, hybridConnection(e.Connection), e.Namespace, credentialsOf(e.Connection, kindOf(cfg)))
 	}
 	tw.Flush()
 	fmt.Fprintln(w)

@@ -37,6 +37,10 @@ func play(role string, args []string) int {
 		err = playNoise(args[0])
 	case "lookup":
 		err = playLookup(args)
+	case "cloud":
+		err = playCloud(args)
+	case "managed":
+		err = playManaged(args)
 	case "hole":
 		err = playHole(args)
 	default:

@@ -83,6 +83,7 @@ func newWorld(t *testing.T) *world {
 		"contoso.servicebus.example="+siteAddress,
 		"fabrikam.servicebus.example="+siteAddress,
 		"northwind.servicebus.example="+siteAddress,
+		"login.contoso.example="+siteAddress,
 		"example.com="+siteAddress, // the name on httptest's certificate
 		"www.example=192.0.2.80")
 	return w

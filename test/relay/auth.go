@@ -37,11 +37,11 @@ func (r *request) presented() (text string, inAuthorization bool) {
 // the token, zero for a token without one.
 func (s *Server) authorize(r *request, path string, want right) (expires time.Time, no refusal) {
 	text, inAuthorization := r.presented()
-	if s.StaticBearer != "" {
+	if s.StaticBearer != "" || s.Bearer != nil {
 		if bare, ok := strings.CutPrefix(text, "Bearer "); inAuthorization && ok {
 			text = bare
 		}
-		if text == s.StaticBearer {
+		if text != "" && (text == s.StaticBearer || s.Bearer != nil && s.Bearer(text)) {
 			return time.Time{}, s.exists(path)
 		}
 	}

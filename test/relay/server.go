@@ -22,15 +22,16 @@ type Server struct {
 	Curves      []tls.CurveID   // key exchanges taken, as in tls.Config; a client that offers no share of one gets a HelloRetryRequest
 	Hostname    string          // host[:port] put into accept addresses; empty = the Host header of the listener's own request
 
-	StaticBearer       string        // a token accepted as it is, for everything; empty = none
-	SendMayNotRead     bool          // the description is for rules with the Listen right alone
-	MissingClaimStatus int           // for a good token without the right needed; 0 = 401
-	AcceptTimeout      time.Duration // for a listener to come for a sender; 0 = 30 s
-	NotFoundOnTimeout  bool          // after AcceptTimeout the sender gets 404 instead of 504
-	TokenGrace         time.Duration // how long a control channel outlives its token; 0 = 5 min
-	PongInterval       time.Duration // of unsolicited Pong frames; 0 = 210 s
-	IdleCut            time.Duration // drop a joined connection when one of its sockets was idle for this long; 0 = never
-	Buffer             int           // bytes held per direction of a joined connection; 0 = 1 MiB
+	StaticBearer       string                  // a token accepted as it is, for everything; empty = none
+	Bearer             func(token string) bool // judges tokens of Entra ID, which hold for everything; from several goroutines; nil = none is good
+	SendMayNotRead     bool                    // the description is for rules with the Listen right alone
+	MissingClaimStatus int                     // for a good token without the right needed; 0 = 401
+	AcceptTimeout      time.Duration           // for a listener to come for a sender; 0 = 30 s
+	NotFoundOnTimeout  bool                    // after AcceptTimeout the sender gets 404 instead of 504
+	TokenGrace         time.Duration           // how long a control channel outlives its token; 0 = 5 min
+	PongInterval       time.Duration           // of unsolicited Pong frames; 0 = 210 s
+	IdleCut            time.Duration           // drop a joined connection when one of its sockets was idle for this long; 0 = never
+	Buffer             int                     // bytes held per direction of a joined connection; 0 = 1 MiB
 
 	FullCloseOnFirstClose bool // the first Close ends both directions
 	RewriteCloseCodes     bool // senders get Close 1000, listeners 1001, whatever was sent

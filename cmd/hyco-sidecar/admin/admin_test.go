@@ -246,7 +246,10 @@ func TestReadinessExplainsItself(t *testing.T) {
 func TestMetricsEqualWhatHappened(t *testing.T) {
 	usage := dnsproxy.Usage{Queries: 7, Last: time.Unix(1700000000, 0)}
 	plan := Plan{Version: "v1.2.3", MaxConnections: 10, Endpoints: []Endpoint{{Name: sql, Address: "127.77.133.98:1433", Namespace: "contoso.servicebus.windows.net", Entity: "sql01-hc"}},
-		Usage: func() dnsproxy.Usage { return usage }}
+		Usage: func() dnsproxy.Usage { return usage },
+		Identities: func() []Supply {
+			return []Supply{{Audience: "https://relay.azure.net", Expires: time.Unix(1700003600, 0), Obtained: 2, Failed: 1}}
+		}}
 	m := NewMonitor(plan)
 	m.Enter(Draining)
 	m.Credentials(sql, []Credential{{Name: "key send"}, {Name: "shared access signature", Expires: time.Unix(1800000000, 0)}}, 0)
@@ -302,6 +305,9 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 		`hyco_relay_attempts_total{relay="contoso.servicebus.windows.net",result="ok",warm="true"} 1`,
 		`hyco_relay_attempts_total{relay="contoso.servicebus.windows.net",result="unauthorized",warm="false"} 1`,
 		`hyco_relay_clock_offset_seconds{relay="contoso.servicebus.windows.net"} -90`,
+		`hyco_entra_token_expiry_timestamp_seconds{audience="https://relay.azure.net"} 1.7000036e+09`,
+		`hyco_entra_token_requests_total{audience="https://relay.azure.net",result="ok"} 2`,
+		`hyco_entra_token_requests_total{audience="https://relay.azure.net",result="failed"} 1`,
 		`hyco_dns_queries_total{rcode="NOERROR",source="own"} 1`,
 		`hyco_dns_queries_total{rcode="NXDOMAIN",source="forwarded"} 1`,
 		`hyco_dns_queries_total{rcode="other",source="forwarded"} 1`,

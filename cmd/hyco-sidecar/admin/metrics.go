@@ -58,6 +58,9 @@ var (
 	relayAttempts = define("counter", "hyco_relay_attempts_total", "Attempts to join a hybrid connection, of which a connection may need several: over a TLS connection that was kept warm or not, and with which result.", "relay", "warm", "result")
 	clockOffset   = define("gauge", "hyco_relay_clock_offset_seconds", "This machine's clock minus the relay's, in seconds; absent while unknown. Tokens have expired when they arrive if it is an hour behind.", "relay")
 
+	tokenExpiry   = define("gauge", "hyco_entra_token_expiry_timestamp_seconds", "When the token of Entra ID ends that is presented now, in Unix time; absent before the first. It is fetched anew ahead of that.", "audience")
+	tokenRequests = define("counter", "hyco_entra_token_requests_total", "Tokens of Entra ID that were asked for, by whether one came: ok or failed.", "audience", "result")
+
 	dnsQueries        = define("counter", "hyco_dns_queries_total", "DNS queries answered, by where the answer came from and its response code.", "source", "rcode")
 	dnsDropped        = define("counter", "hyco_dns_dropped_total", "DNS messages left without an answer: too short, no query, or no answer to anything asked.", "reason")
 	dnsAppQueries     = define("counter", "hyco_dns_app_queries_total", "DNS queries of apps: those of the sidecar itself and for its own test name are left out. 0 after minutes means that no app uses this resolver.")
@@ -73,6 +76,7 @@ var metrics = []*metric{
 	endpointInfo, endpointHealthy, endpointListeners, endpointLastJoined, endpointLastFailure,
 	credentialRefused, credentialInUse, signatureExpiry, secretReloads,
 	relayAttempts, clockOffset,
+	tokenExpiry, tokenRequests,
 	dnsQueries, dnsDropped, dnsAppQueries, dnsLastAppQuery, upstreamSeconds, dnsUpstreamErrors,
 	buildInfo, draining,
 }
@@ -115,6 +119,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.put(secretReloads, float64(c.reloadsRejected.Load()), "rejected")
 	c.attempts.collect(s)
 	c.resolver.collect(s)
+	for _, supply := range c.identities() {
+		supply.collect(s)
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

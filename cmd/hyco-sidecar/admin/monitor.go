@@ -23,6 +23,8 @@ type Monitor struct {
 	resolver  resolver
 	registry  *prometheus.Registry
 	panicked  guard
+	// identities are how those of Entra ID fare.
+	identities func() []Supply
 
 	dialSeconds       *prometheus.HistogramVec
 	connectionSeconds *prometheus.HistogramVec
@@ -46,6 +48,8 @@ type Plan struct {
 	DNSUpstreams   []string
 	// Usage is asked how apps use the resolver. Nil is never asked.
 	Usage func() dnsproxy.Usage
+	// Identities is asked how tokens of Entra ID come. Nil means that none are used.
+	Identities func() []Supply
 	// Panicked is called on a goroutine that panics while it answers a request,
 	// with the panic's value and the goroutine's stack, and ends the process. If it
 	// returns, or is nil, the panic takes its course.
@@ -55,17 +59,21 @@ type Plan struct {
 // NewMonitor returns a Monitor in the state [Starting].
 func NewMonitor(plan Plan) *Monitor {
 	m := &Monitor{
-		version:   plan.Version,
-		began:     time.Now(),
-		limit:     plan.MaxConnections,
-		byName:    make(map[string]*endpoint, len(plan.Endpoints)),
-		resolver:  newResolver(plan),
-		registry:  prometheus.NewRegistry(),
-		offsets:   make(map[string]time.Duration),
-		attempts:  attempts{counts: make(map[attempt]int64)},
-		findings:  []Finding{},
-		panicked:  plan.Panicked,
-		endpoints: make([]*endpoint, 0, len(plan.Endpoints)),
+		version:    plan.Version,
+		began:      time.Now(),
+		limit:      plan.MaxConnections,
+		byName:     make(map[string]*endpoint, len(plan.Endpoints)),
+		resolver:   newResolver(plan),
+		registry:   prometheus.NewRegistry(),
+		offsets:    make(map[string]time.Duration),
+		attempts:   attempts{counts: make(map[attempt]int64)},
+		findings:   []Finding{},
+		panicked:   plan.Panicked,
+		endpoints:  make([]*endpoint, 0, len(plan.Endpoints)),
+		identities: plan.Identities,
+	}
+	if m.identities == nil {
+		m.identities = func() []Supply { return nil }
 	}
 	m.state.Store(Starting)
 	for _, about := range plan.Endpoints {

@@ -1,0 +1,133 @@
+package identity
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"hyco-sidecar/config"
+)
+
+// quiet keeps AZURE_SDK_GO_LOGGING from having requests written among the lines of
+// our log. What it sets is of the whole process and without a lock.
+var quiet = sync.OnceFunc(func() { log.SetListener(nil) })
+
+// credential is an azcore.TokenCredential that asks anew at every call, with
+// files that are read anew: azidentity's own would give the token that it has
+// until five minutes before its end, and keep a certificate for ever. Its errors
+// are of type *Failure.
+type credential struct {
+	entra     *config.Entra
+	authority string
+	client    *http.Client
+}
+
+func newCredential(entra *config.Entra, namespace string, o Options) *credential {
+	quiet()
+	c := &credential{entra: entra, authority: entra.AuthorityHost, client: newClient(o)}
+	if c.authority == "" {
+		c.authority = authority(namespace)
+	}
+	return c
+}
+
+// GetToken implements [azcore.TokenCredential].
+func (c *credential) GetToken(ctx context.Context, request policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	var seen exchange
+	asker, failed := c.asker()
+	if failed != nil {
+		return azcore.AccessToken{}, failed
+	}
+	token, err := asker.GetToken(observed(ctx, &seen), request)
+	if err != nil {
+		return azcore.AccessToken{}, c.failure(ctx, &seen)
+	}
+	return token, nil
+}
+
+// asker makes azidentity's credential.
+func (c *credential) asker() (azcore.TokenCredential, *Failure) {
+	options := azcore.ClientOptions{
+		Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: c.authority},
+		Transport: c.client,
+		Retry:     policy.RetryOptions{MaxRetries: -1}, // Source tries again, and knows when
+		Telemetry: policy.TelemetryOptions{Disabled: true},
+	}
+	// The authority is either one that is known or one that the operator has named,
+	// so there is no need to ask Microsoft about it, which private clouds cannot.
+	const trusted = true
+
+	e := c.entra
+	var asker azcore.TokenCredential
+	var err error
+	switch e.Kind {
+	case config.WorkloadIdentity:
+		assertion, failed := readFile("AZURE_FEDERATED_TOKEN_FILE", e.TokenFile)
+		if failed != nil {
+			return nil, failed
+		}
+		present := func(context.Context) (string, error) { return strings.TrimSpace(string(assertion)), nil }
+		asker, err = azidentity.NewClientAssertionCredential(e.TenantID, e.ClientID, present,
+			&azidentity.ClientAssertionCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: trusted})
+	case config.ClientSecret:
+		asker, err = azidentity.NewClientSecretCredential(e.TenantID, e.ClientID, e.Secret.Reveal(),
+			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: trusted})
+	case config.ClientCertificate:
+		text, failed := readFile("AZURE_CLIENT_CERTIFICATE_PATH", e.Certificate)
+		if failed != nil {
+			return nil, failed
+		}
+		certificates, key, unreadable := azidentity.ParseCertificates(text, []byte(e.CertificatePassword.Reveal()))
+		if unreadable != nil {
+			return nil, &Failure{
+				text: "the file of AZURE_CLIENT_CERTIFICATE_PATH holds no certificate with its private key that can be read",
+				next: "write an RSA key and its certificate into one PEM file without a password, or check the PKCS #12 file and AZURE_CLIENT_CERTIFICATE_PASSWORD",
+			}
+		}
+		asker, err = azidentity.NewClientCertificateCredential(e.TenantID, e.ClientID, certificates, key,
+			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: trusted, SendCertificateChain: true})
+	default:
+		o := &azidentity.ManagedIdentityCredentialOptions{ClientOptions: options}
+		if e.ClientID != "" {
+			o.ID = azidentity.ClientID(e.ClientID)
+		}
+		managed, failed := azidentity.NewManagedIdentityCredential(o)
+		asker, err = uncached{managed}, failed
+	}
+	if err != nil {
+		if e.Kind == config.ManagedIdentity {
+			return nil, &Failure{text: "this machine's kind of managed identity does not take AZURE_CLIENT_ID", next: "leave AZURE_CLIENT_ID out"}
+		}
+		return nil, &Failure{text: "the identity's settings cannot be used", next: "check AZURE_TENANT_ID and, where it is set, AZURE_AUTHORITY_HOST"}
+	}
+	return asker, nil
+}
+
+// uncached asks past the cache that all managed identities of a process share,
+// and that would answer until five minutes before a token's end. A request with
+// claims is not answered from it, and the endpoints are not sent any.
+type uncached struct{ azcore.TokenCredential }
+
+func (u uncached) GetToken(ctx context.Context, request policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	request.Claims = "{}"
+	return u.TokenCredential.GetToken(ctx, request)
+}
+
+func readFile(variable, path string) ([]byte, *Failure) {
+	text, err := os.ReadFile(path)
+	switch {
+	case err != nil:
+		return nil, &Failure{text: variable + ": " + err.Error(), next: "mount the file where the sidecar may read it, or correct " + variable}
+	case len(strings.TrimSpace(string(text))) == 0:
+		return nil, &Failure{text: variable + ": " + path + " is empty", next: "check what writes the file"}
+	}
+	return text, nil
+}

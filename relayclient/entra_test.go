@@ -1,0 +1,67 @@
+package relayclient_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"hyco-sidecar/relayclient"
+	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/relay"
+)
+
+// bearer presents a token of Entra ID.
+type bearer string
+
+func (b bearer) Token(context.Context, string) (string, error) { return string(b), nil }
+
+func TestATokenOfEntraIDIsPresentedBare(t *testing.T) {
+	const token = "eyJhbGciOiJub25lIn0.e30."
+	w := start(t, func(s *relay.Server) {
+		s.Bearer = func(presented string) bool { return presented == token }
+	})
+	w.listen(t, listener.HalfClose, func(target *net.TCPConn) { target.Close() })
+	req := w.request()
+	req.Tokens = bearer(token)
+	conn, err := w.client.Dial(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func TestARefusedTokenOfEntraIDNamesTheRole(t *testing.T) {
+	for name, d := range map[string]time.Duration{"clocks agree": 0, "a clock two hours behind": 2 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, ahead(d))
+			req := w.request()
+			req.Tokens = bearer("eyJhbGciOiJub25lIn0.e30.")
+			e := w.fails(t, t.Context(), req)
+			if e.Reason() != "unauthorized" || !strings.Contains(e.Next(), "the role Azure Relay Sender") {
+				t.Errorf("got %s, next %q", e.Reason(), e.Next())
+			}
+			if strings.Contains(e.Error(), "eyJ") {
+				t.Errorf("the error shows the token: %v", e)
+			}
+		})
+	}
+}
+
+// noToken says what to do about it.
+type noToken struct{}
+
+func (noToken) Token(context.Context, string) (string, error) { return "", noToken{} }
+func (noToken) Error() string                                 { return "Entra ID is away" }
+func (noToken) Next() string                                  { return "wait" }
+
+func TestASourceSaysWhatToDo(t *testing.T) {
+	w := start(t, nil)
+	req := w.request()
+	req.Tokens = noToken{}
+	e := w.fails(t, t.Context(), req)
+	if e.Stage != relayclient.StageToken || e.Reason() != "token_failed" || e.Next() != "wait" || e.Attempts != 1 {
+		t.Errorf("got %v at stage %s, next %q, after %d attempts", e, e.Stage, e.Next(), e.Attempts)
+	}
+}
