@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,8 +28,8 @@ type Attempt struct {
 	Warm       bool          // over a TLS connection that was ready
 	Resumed    bool          // its TLS session was resumed
 	HelloRetry bool          // the relay asked for another key exchange, which costs a round trip
-	Resolve    time.Duration // looking up the relay's name
-	Connect    time.Duration // TCP to the relay, or to a proxy and its CONNECT
+	Resolve    time.Duration // looking up the relay's name, or the proxy's
+	Connect    time.Duration // TCP to the relay; or to a proxy, until that has opened the way
 	TLS        time.Duration // the handshake
 	Upgrade    time.Duration // from the request to the relay's answer, which waits for a listener
 	// ClockOffset is this machine's clock minus the relay's, by the Date of its
@@ -98,13 +97,6 @@ func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 		}
 		t.header.Set("ServiceBusAuthorization", token)
 	}
-	proxy, err := t.proxyURL()
-	switch {
-	case err != nil:
-		return nil, t.failed(StageProxy, err)
-	case proxy != nil:
-		return t.throughProxy(ctx, proxy)
-	}
 	if l := t.warm.take(); l != nil {
 		t.Warm = true
 		conn, failed := t.upgrade(ctx, l)
@@ -154,23 +146,6 @@ func (t *try) dated(resp *http.Response) {
 	if resp != nil {
 		t.ClockOffset = clockOffset(resp.Header.Get("Date"), time.Now())
 	}
-}
-
-// throughProxy leaves the way to the proxy, and TLS through it, to a transport.
-func (t *try) throughProxy(ctx context.Context, proxy *url.URL) (*Conn, *DialError) {
-	p := newProgress()
-	var raw net.Conn // written before the answer is there, and read after
-	tunnel, resp, err := t.shakeHands(p.through(ctx, proxy, func(conn net.Conn) { raw = conn }), t.proxied())
-	t.spent(p)
-	t.dated(resp)
-	if secured := p.secured.Load(); secured != 0 {
-		t.Upgrade = time.Duration(p.now() - secured)
-	}
-	if err != nil {
-		return nil, t.refused(ctx, p.stopped(proxy), resp, err)
-	}
-	beneath, _ := beneath(raw).(*socket)
-	return newConn(tunnel, raw, beneath, t.keepAlive(), t.Panicked), nil
 }
 
 // shakeHands performs the WebSocket handshake (RFC 6455 §4.1) and returns the
@@ -233,8 +208,12 @@ func (h *handover) Close() error {
 // failed describes a failure before the relay has answered.
 func (t *try) failed(stage Stage, err error) *DialError {
 	_, readyMade := t.tokens.(*SharedAccessSignature)
-	return &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
+	e := &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
 		anonymous: t.tokens == nil, readyMade: readyMade, bearer: isBearer(t.header.Get("ServiceBusAuthorization"))}
+	if through, _ := t.proxyURL(); through != nil {
+		e.blameProxy(through)
+	}
+	return e
 }
 
 // refused describes a handshake that failed at stage; resp is nil when there

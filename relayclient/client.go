@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
@@ -26,8 +25,9 @@ type Client struct {
 	Endpoint string
 	// RootCAs are trusted to sign the relay's certificate. Nil means the system's.
 	RootCAs *x509.CertPool
-	// Proxy chooses the HTTP proxy, once. Nil means HTTPS_PROXY and NO_PROXY of
-	// the environment.
+	// Proxy chooses the proxy, once: the URL's scheme is http, https, socks5 or
+	// socks5h, and its user's credentials are presented. Nil means HTTPS_PROXY and
+	// NO_PROXY of the environment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// KeepAlive is the silence after which a tunnel is pinged. Zero means 30 s,
 	// well below the four minutes after which load balancers forget a connection.
@@ -55,8 +55,6 @@ type Client struct {
 	routed      sync.Once
 	proxy       *url.URL
 	proxyErr    error
-	transported sync.Once
-	transport   *http.Transport
 	names       nameCache
 	keyExchange atomic.Uint32 // a tls.CurveID that the relay asked for; 0 = none
 	warm        warmth
@@ -111,7 +109,7 @@ func (c *Client) Dial(ctx context.Context, req Request) (conn *Conn, err error) 
 	}
 	failed := c.persist(ctx, req, func(credential *choice) (failed *DialError) {
 		if conn, failed = c.attempt(ctx, req, credential); failed == nil {
-			failed = c.open(ctx, conn, req)
+			failed = c.introduce(ctx, conn, req)
 		}
 		return failed
 	})
@@ -193,25 +191,6 @@ func NewID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// errProxySetting stands for an error that quotes the setting, which may hold a
-// password.
-var errProxySetting = errors.New("the proxy's setting is not a URL")
-
-// proxyURL is the proxy on the way to the relay; nil means none.
-func (c *Client) proxyURL() (*url.URL, error) {
-	c.routed.Do(func() {
-		proxy := c.Proxy
-		if proxy == nil {
-			proxy = http.ProxyFromEnvironment
-		}
-		var err error
-		if c.proxy, err = proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Endpoint}}); err != nil {
-			c.proxyErr = errProxySetting
-		}
-	})
-	return c.proxy, c.proxyErr
-}
-
 // tlsConfig is made once, so that TLS sessions are resumed.
 func (c *Client) tlsConfig() *tls.Config {
 	c.configured.Do(func() {
@@ -226,27 +205,6 @@ func (c *Client) tlsConfig() *tls.Config {
 		}
 	})
 	return c.config
-}
-
-// proxied is the transport through a proxy. It is made once.
-func (c *Client) proxied() *http.Transport {
-	c.transported.Do(func() {
-		c.transport = &http.Transport{
-			Proxy: func(*http.Request) (*url.URL, error) { return c.proxyURL() },
-			// The transport lets a dial outlive its request, so it gets a bound of its own.
-			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-				defer guard(c.Panicked).raise()
-				ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-				defer cancel()
-				return c.dialTCP(ctx, address)
-			},
-			TLSHandshakeTimeout:    attemptTimeout,
-			TLSClientConfig:        c.tlsConfig(),
-			DisableKeepAlives:      true, // an upgraded connection is never reused
-			MaxResponseHeaderBytes: maxResponse,
-		}
-	})
-	return c.transport
 }
 
 // address is the relay's host:port.

@@ -3,7 +3,6 @@ package relayclient
 import (
 	"cmp"
 	"context"
-	"net"
 	"net/http"
 	"time"
 )
@@ -18,23 +17,15 @@ func (c *Client) Clock(ctx context.Context) (offset time.Duration, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel()
 	t := &try{Client: c}
-	proxy, err := c.proxyURL()
-	if err != nil {
-		return 0, t.failed(StageProxy, err)
-	}
 	p := newProgress()
-	if proxy != nil {
-		offset, err = t.askTime(p.through(ctx, proxy, func(net.Conn) {}), c.proxied())
-	} else {
-		var l *link
-		if l, err = c.connect(ctx, p); err == nil {
-			defer l.Close()
-			p.stage.Store(StageUpgrade)
-			offset, err = t.askTime(ctx, exchange{l})
-		}
+	l, err := c.connect(ctx, p)
+	if err == nil {
+		defer l.Close()
+		p.stage.Store(StageUpgrade)
+		offset, err = t.askTime(ctx, exchange{l})
 	}
 	if err != nil {
-		return 0, t.refused(ctx, p.stopped(proxy), nil, err)
+		return 0, t.refused(ctx, p.reached(), nil, err)
 	}
 	return offset, nil
 }

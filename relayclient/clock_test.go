@@ -1,10 +1,7 @@
 package relayclient_test
 
 import (
-	"errors"
 	"net"
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -35,17 +32,6 @@ func TestClockIsComparedWithTheRelays(t *testing.T) {
 			t.Error("the relay was asked for a hybrid connection")
 		}
 	}
-}
-
-func TestClockIsComparedThroughAProxy(t *testing.T) {
-	w := start(t, ahead(time.Hour))
-	proxy := connectProxy(t, func(string) int { return http.StatusOK })
-	w.client.Proxy = http.ProxyURL(proxy)
-	if offset, err := w.client.Clock(t.Context()); err != nil || !near(offset, -time.Hour) {
-		t.Errorf("got %v, %v; want -1h", offset, err)
-	}
-	w.client = &relayclient.Client{Endpoint: w.addr, Proxy: http.ProxyURL(connectProxy(t, func(string) int { return http.StatusForbidden }))}
-	expectClockError(t, w.client, relayclient.StageProxy, "proxy_failed")
 }
 
 func TestClockSaysHowFarTheWayLeads(t *testing.T) {
@@ -117,15 +103,5 @@ func TestRefusedTokensAreToldApart(t *testing.T) {
 				t.Errorf("got %s, next %q, offset %v; want %s, %q, %v", e.Reason(), e.Next(), e.ClockOffset, test.reason, test.next, -test.ahead)
 			}
 		})
-	}
-}
-
-func TestProxySettingThatIsNoURLIsNotQuoted(t *testing.T) {
-	c := &relayclient.Client{Endpoint: "contoso.servicebus.windows.net", Proxy: func(*http.Request) (*url.URL, error) {
-		return nil, errors.New(`invalid proxy address "http://user:hush%zz@proxy.corp.example"`)
-	}}
-	expectClockError(t, c, relayclient.StageProxy, "proxy_failed")
-	if e := dialOnce(t, c); e.Reason() != "proxy_failed" || strings.Contains(e.Error(), "hush") {
-		t.Errorf("got %s: %v", e.Reason(), e)
 	}
 }

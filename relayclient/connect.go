@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http/httptrace"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -19,7 +18,7 @@ import (
 // carried nothing yet.
 type link struct {
 	*tls.Conn
-	socket   *socket // beneath; nil where it cannot be read without waiting
+	socket   *socket // beneath it all; nil where it cannot be read without waiting
 	born     time.Time
 	panicked guard
 }
@@ -31,8 +30,8 @@ func (l *link) Close() error {
 	return nil
 }
 
-// progress notes how far an attempt has come, and when. A transport may go on
-// noting when the attempt is over.
+// progress notes how far an attempt has come, and when. A trace of look-ups may
+// go on noting when the attempt is over.
 type progress struct {
 	began                        time.Time
 	stage                        atomic.Value // Stage
@@ -47,15 +46,6 @@ func newProgress() *progress {
 
 func (p *progress) reached() Stage { return p.stage.Load().(Stage) }
 
-// stopped is the stage that failed. With a proxy, all before TLS is the way to it.
-func (p *progress) stopped(proxy *url.URL) Stage {
-	stage := p.reached()
-	if proxy != nil && (stage == StageResolve || stage == StageConnect) {
-		return StageProxy
-	}
-	return stage
-}
-
 func (p *progress) now() int64 { return int64(time.Since(p.began)) }
 
 // resolving notes when look-ups made with the context begin and end.
@@ -67,34 +57,6 @@ func (p *progress) resolving(ctx context.Context) context.Context {
 				p.stage.Store(StageConnect)
 				p.resolved.Store(p.now())
 			}
-		},
-	})
-}
-
-// direct notes the steps of a transport that goes straight to the relay.
-func (p *progress) direct(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(p.resolving(ctx), &httptrace.ClientTrace{
-		TLSHandshakeStart: func() { p.stage.Store(StageTLS) },
-		GotConn:           func(httptrace.GotConnInfo) { p.stage.Store(StageUpgrade) },
-	})
-}
-
-// through notes the steps of a transport that goes through proxy, and tells of
-// the connection that it has made.
-func (p *progress) through(ctx context.Context, proxy *url.URL, made func(net.Conn)) context.Context {
-	var withProxy atomic.Bool // the handshake to come is with the proxy itself
-	withProxy.Store(proxy.Scheme == "https")
-	return httptrace.WithClientTrace(p.resolving(ctx), &httptrace.ClientTrace{
-		TLSHandshakeStart: func() {
-			if !withProxy.Swap(false) {
-				p.stage.Store(StageTLS)
-				p.connected.Store(p.now())
-			}
-		},
-		GotConn: func(info httptrace.GotConnInfo) {
-			p.stage.Store(StageUpgrade)
-			p.secured.Store(p.now())
-			made(info.Conn)
 		},
 	})
 }
@@ -113,7 +75,7 @@ func (c *Client) connect(ctx context.Context, p *progress) (*link, error) {
 // exchange offered; 0 means Go's choice.
 func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*link, error) {
 	p.stage.Store(StageConnect)
-	conn, err := c.dialTCP(p.resolving(ctx), c.address())
+	conn, err := c.reach(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +87,8 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 		config.CurvePreferences = []tls.CurveID{tls.CurveID(curve)}
 	}
 	l := &link{Conn: tls.Client(conn, config), born: time.Now(), panicked: c.Panicked}
-	if l.socket, _ = conn.(*socket); l.socket != nil {
+	l.socket, _ = beneath(conn).(*socket)
+	if l.socket == conn { // else its records are those of TLS with a proxy
 		l.socket.records.on = true
 	}
 	if err := within(ctx, conn, c.Panicked, l.Handshake); err != nil {

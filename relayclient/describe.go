@@ -44,16 +44,6 @@ func (c *Client) describe(ctx context.Context, req Request, credential *choice) 
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel()
 	t := &try{Client: c, req: req, tokens: credential.source}
-	proxy, err := c.proxyURL()
-	if err != nil {
-		return Description{}, t.failed(StageProxy, err)
-	}
-	p := newProgress()
-	if proxy != nil {
-		ctx = p.through(ctx, proxy, func(net.Conn) {})
-	} else {
-		ctx = p.direct(ctx)
-	}
 	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.Endpoint+"/"+escapePath(req.Entity)+"?api-version=2016-07", nil)
 	if err != nil {
 		return Description{}, t.failed(StageUpgrade, err)
@@ -67,9 +57,16 @@ func (c *Client) describe(ctx context.Context, req Request, credential *choice) 
 		}
 		ask.Header.Set("Authorization", token)
 	}
-	resp, err := c.proxied().RoundTrip(ask)
+	p := newProgress()
+	l, err := c.connect(ctx, p)
 	if err != nil {
-		return Description{}, t.refused(ctx, p.stopped(proxy), nil, err)
+		return Description{}, t.refused(ctx, p.reached(), nil, err)
+	}
+	defer l.Close()
+	transport := &http.Transport{DisableKeepAlives: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return l.Conn, nil }}
+	resp, err := transport.RoundTrip(ask)
+	if err != nil {
+		return Description{}, t.refused(ctx, StageUpgrade, nil, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDescription))

@@ -43,7 +43,7 @@ const (
 	StageToken   Stage = "token"   // obtaining a token
 	StageResolve Stage = "resolve" // looking up the relay's name
 	StageConnect Stage = "connect" // TCP to the relay
-	StageProxy   Stage = "proxy"   // TCP to the HTTP proxy, or the proxy's answer
+	StageProxy   Stage = "proxy"   // the way to a proxy and through it, in place of the former two
 	StageTLS     Stage = "tls"     // the TLS handshake
 	StageUpgrade Stage = "upgrade" // the WebSocket handshake: token, entity, listener
 	StageOpening Stage = "opening" // what an azbridge or aztunnel listener is told first
@@ -54,10 +54,11 @@ type DialError struct {
 	Entity     string
 	Host       string        // host:port of the relay
 	Stage      Stage         // how far the last attempt came
-	Status     int           // the relay's HTTP status, 0 when it did not answer
-	Phrase     string        // the relay's reason phrase, sanitised
+	Proxy      string        // host:port of the proxy at which it failed; empty = elsewhere
+	Status     int           // the relay's HTTP status, at StageProxy the proxy's; 0 when it did not answer
+	Phrase     string        // the reason phrase beside it, sanitised
 	TrackingID string        // Azure's id of this failure, for a support request
-	RetryAfter time.Duration // what the relay asked for, 0 when it did not
+	RetryAfter time.Duration // what the relay, or the proxy, asked for; 0 when it did not
 	Attempts   int           // how many were made
 	Err        error         // one of the sentinels above, or the network's error
 
@@ -70,6 +71,9 @@ type DialError struct {
 	bearer     bool // the token was one of Entra ID
 	allRefused bool // there were other tokens, and they were refused as well
 	cancelled  bool // the caller gave up
+
+	proxyUser bool     // credentials for the proxy were set
+	schemes   []string // by which the proxy takes credentials; nil = not known
 }
 
 // Error describes the failure in one line and never contains a token. The
@@ -86,6 +90,9 @@ func (e *DialError) Error() string {
 	} else {
 		fmt.Fprintf(&b, " (relay %s", e.Host)
 	}
+	if e.Proxy != "" {
+		fmt.Fprintf(&b, ", proxy %s", e.Proxy)
+	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ", status %d", e.Status)
 	}
@@ -100,16 +107,15 @@ func (e *DialError) Unwrap() error { return e.Err }
 // has reached a target yet, so trying again is safe; at worst the listener has
 // dialled its target once for nobody.
 func (e *DialError) Temporary() bool {
-	switch e.Status {
-	case 0:
+	switch {
+	case e.Stage == StageProxy:
+		return e.proxyMayRecover()
+	case e.Status == 0:
 		return e.Stage != StageToken && e.Stage != StageOpening && !isCertificateError(e.Err) && !errors.Is(e.Err, ErrNotRelay)
-	case http.StatusNotFound:
+	case e.Status == http.StatusNotFound:
 		return !errors.Is(e.Err, ErrUnknownEntity)
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
 	}
-	return false
+	return isPassing(e.Status)
 }
 
 // Reason sorts the failure into one of a few stable labels, for metrics and
@@ -134,6 +140,10 @@ func (e *DialError) Reason() string {
 		{ErrNotRelay, "not_a_relay"},
 		{syscall.EMFILE, "too_many_files"},
 		{syscall.ENFILE, "too_many_files"},
+		{ErrProxyUnreachable, "proxy_unreachable"},
+		{ErrProxyRefused, "proxy_refused"},
+		{ErrProxyUnauthorized, "proxy_unauthorized"},
+		{ErrProxyNoAnswer, "proxy_no_answer"},
 	} {
 		if errors.Is(e.Err, known.err) {
 			return known.reason
@@ -182,10 +192,12 @@ func (e *DialError) Next() string {
 		return "wait, or quote the tracking id to Azure support"
 	case errors.Is(e.Err, ErrNotRelay):
 		return "check that " + e.Host + " is the relay and that nothing on the way, a proxy or a portal, answers in its place"
-	case e.Status != 0:
-		return "quote the tracking id to Azure support"
 	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
 		return "raise the limit of open files (ulimit -n)"
+	case e.Stage == StageProxy:
+		return e.nextForProxy()
+	case e.Status != 0:
+		return "quote the tracking id to Azure support"
 	case isCertificateError(e.Err):
 		return "name the certificate authority of whoever terminates TLS on the way in HYCO_CA_FILE"
 	}
@@ -200,8 +212,6 @@ func (e *DialError) Next() string {
 		return "check the identity that the token is asked for"
 	case StageResolve:
 		return "check Endpoint in the connection string, and the nameservers in the sidecar's own /etc/resolv.conf"
-	case StageProxy:
-		return "check HTTPS_PROXY and NO_PROXY"
 	case StageConnect:
 		return "allow TCP to " + e.Host
 	case StageUpgrade:
@@ -217,6 +227,9 @@ func (e *DialError) Next() string {
 // LogAttrs returns what a log line about the failure should carry.
 func (e *DialError) LogAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("entity", e.Entity), slog.String("stage", string(e.Stage)), slog.String("reason", e.Reason())}
+	if e.Proxy != "" {
+		attrs = append(attrs, slog.String("proxy", e.Proxy))
+	}
 	if e.Status != 0 {
 		attrs = append(attrs, slog.Int("status", e.Status), slog.String("phrase", e.Phrase))
 	}

@@ -30,9 +30,9 @@ type openingError struct{ reason, text, next string }
 
 func (e *openingError) Error() string { return "relayclient: " + e.text }
 
-// open opens a tunnel for the app, and closes it where that fails. Nothing is
+// introduce opens a tunnel for the app, and closes it where that fails. Nothing is
 // tried again: a listener has taken the connection.
-func (c *Client) open(ctx context.Context, conn *Conn, req Request) *DialError {
+func (c *Client) introduce(ctx context.Context, conn *Conn, req Request) *DialError {
 	if req.Opening == nil {
 		return nil
 	}

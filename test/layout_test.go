@@ -36,6 +36,7 @@ var homes = map[string][]string{
 	"golang.org/x/sys/unix":                                     {"cmd/hyco-sidecar", "relayclient", "dnsproxy"},
 	"golang.org/x/net/ipv4":                                     {"dnsproxy", "test/dnsbench"},
 	"golang.org/x/net/ipv6":                                     {"dnsproxy"},
+	"golang.org/x/net/proxy":                                    {"relayclient"},
 	"golang.org/x/net/dns/dnsmessage":                           {"relayclient", "cmd/hyco-sidecar/check"},
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity":          {"cmd/hyco-sidecar/identity"},
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore":              {"cmd/hyco-sidecar/identity"},

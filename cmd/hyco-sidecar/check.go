@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/signal"
 	"runtime"
@@ -221,16 +219,6 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 		return client.Clock(ctx)
 	}
 	return c
-}
-
-// proxyFor is the HTTP proxy on the way to a relay, as host:port, without the
-// credentials that may be in its URL; empty when there is none.
-func proxyFor(namespace string) string {
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: namespace}})
-	if err != nil || proxy == nil {
-		return ""
-	}
-	return proxy.Host
 }
 
 // ownContainer reports whether this process was started beside the sidecar, in

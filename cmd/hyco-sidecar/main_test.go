@@ -41,6 +41,7 @@ warm connections             1
 time to drain                25s
 probes, metrics and status   127.0.0.1:8477
 log                          info, auto
+proxy                        none
 `
 	if code != 0 || stdout != want || stderr != "" {
 		t.Errorf("got %d\n%s%s\nwant 0\n%s", code, stdout, stderr, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -85,7 +86,7 @@ func printConfig(w io.Writer, cfg config.Config) {
 	if cfg.AdminListen != nil {
 		admin = strings.Join(texts(cfg.AdminListen), ", ")
 	}
-	for _, row := range [][2]string{
+	rows := [][2]string{
 		{"resolver", strings.Join(texts(cfg.DNSListen), ", ")},
 		{"other names go to", none(texts(cfg.DNSUpstreams))},
 		{"addresses remembered for", cfg.DNSTTL.String()},
@@ -98,7 +99,8 @@ func printConfig(w io.Writer, cfg config.Config) {
 		{"time to drain", cfg.DrainTimeout.String()},
 		{"probes, metrics and status", admin},
 		{"log", strings.ToLower(cfg.LogLevel.String()) + ", " + cfg.LogFormat},
-	} {
+	}
+	for _, row := range slices.Concat(rows, proxyRows(cfg)) {
 		fmt.Fprintf(tw, "%s\t%s\n", row[0], row[1])
 	}
 	tw.Flush()

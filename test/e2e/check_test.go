@@ -124,7 +124,7 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 		{name: "listener not bound", settings: another, args: []string{"orders.corp.example:81"}, verdict: "listener_not_bound", code: 30, stage: check.Socket, says: "nobody accepts at"},
 		{name: "relay name does not resolve", args: []string{"unknown.corp.example:80"}, verdict: "relay_name_unknown", code: 40, stage: check.RelayName, says: "no such host"},
 		{name: "relay port closed", args: []string{"dead.corp.example:80"}, verdict: "relay_unreachable", code: 50, stage: check.RelayPort, says: "allow TCP to contoso.servicebus.example:8004"},
-		{name: "proxy gone", settings: with("HTTPS_PROXY=http://user:hush@127.0.0.1:3128"), args: []string{"orders.corp.example:80"}, verdict: "proxy_failed", code: 51, stage: check.RelayPort, says: "HTTPS_PROXY"},
+		{name: "proxy gone", settings: with("HTTPS_PROXY=http://user:hush@127.0.0.1:3128"), args: []string{"orders.corp.example:80"}, verdict: "proxy_unreachable", code: 52, stage: check.RelayPort, says: "allow TCP to 127.0.0.1:3128"},
 		{name: "TLS not trusted", settings: with("HYCO_CA_FILE=" + w.caFile), args: []string{"reject.corp.example:80"}, verdict: "tls_untrusted", code: 60, stage: check.RelayTLS, says: "HYCO_CA_FILE"},
 		{name: "no TLS", args: []string{"garbage.corp.example:80"}, verdict: "tls_failed", code: 61, stage: check.RelayTLS, says: "intercepts TLS"},
 		{name: "bad key", args: []string{"wrongkey.corp.example:80"}, verdict: "unauthorized", code: 70, stage: check.Token, says: "SharedAccessKey"},

@@ -43,6 +43,8 @@ func play(role string, args []string) int {
 		err = playManaged(args)
 	case "hole":
 		err = playHole(args)
+	case "proxy":
+		err = playProxy(args[0], args[1:])
 	default:
 		err = playServer(role, args[0], args[1:])
 	}

@@ -24,7 +24,7 @@ type Endpoint struct {
 	Namespace  string         // host[:port] of the relay
 	Entity     string
 	Credential string // by name: "key defaultSender", or NoCredential
-	Proxy      string // host:port of the HTTP proxy on the way to the relay; empty = none
+	Proxy      string // host:port of the proxy on the way to the relay; empty = none
 }
 
 // NoCredential is the Credential of a hybrid connection that asks for none.

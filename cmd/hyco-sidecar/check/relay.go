@@ -51,6 +51,9 @@ func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt re
 		phrase, _, _ := strings.Cut(e.Phrase, "TrackingId:") // which is shown apart
 		saw = fmt.Sprintf("%d %s", e.Status, strings.TrimRight(phrase, ". "))
 	}
+	if e.Proxy != "" {
+		saw += " (proxy " + e.Proxy + ")"
+	}
 	next, stage := e.Next(), verdict.stage()
 	var notes []string
 	switch {

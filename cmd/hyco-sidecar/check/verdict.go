@@ -17,11 +17,15 @@ const (
 
 	ListenerNotBound Verdict = "listener_not_bound" // nobody accepts at the stand-in address
 
-	RelayNameUnknown Verdict = "relay_name_unknown"
-	RelayUnreachable Verdict = "relay_unreachable"
-	ProxyFailed      Verdict = "proxy_failed"
-	TLSUntrusted     Verdict = "tls_untrusted"
-	TLSFailed        Verdict = "tls_failed"
+	RelayNameUnknown  Verdict = "relay_name_unknown"
+	RelayUnreachable  Verdict = "relay_unreachable"
+	ProxyFailed       Verdict = "proxy_failed" // otherwise than the following
+	ProxyUnreachable  Verdict = "proxy_unreachable"
+	ProxyRefused      Verdict = "proxy_refused"
+	ProxyUnauthorized Verdict = "proxy_unauthorized"
+	ProxyNoAnswer     Verdict = "proxy_no_answer"
+	TLSUntrusted      Verdict = "tls_untrusted"
+	TLSFailed         Verdict = "tls_failed"
 
 	Unauthorized   Verdict = "unauthorized"
 	TokenExpired   Verdict = "token_expired"
@@ -64,6 +68,10 @@ var ordered = []struct {
 	{RelayNameUnknown, 40, RelayName},
 	{RelayUnreachable, 50, RelayPort},
 	{ProxyFailed, 51, RelayPort},
+	{ProxyUnreachable, 52, RelayPort},
+	{ProxyRefused, 53, RelayPort},
+	{ProxyUnauthorized, 54, RelayPort},
+	{ProxyNoAnswer, 55, RelayPort},
 	{TLSUntrusted, 60, RelayTLS},
 	{TLSFailed, 61, RelayTLS},
 	{Unauthorized, 70, Token},

@@ -1,0 +1,321 @@
+package relayclient_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hyco-sidecar/relayclient"
+	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/proxy"
+	"hyco-sidecar/test/relay"
+)
+
+// What the proxies of these tests ask for: in a URL it has to be escaped.
+const (
+	proxyUser     = `corp\app`
+	proxyPassword = "hu:sh@%/#"
+)
+
+// startProxy serves s, on a port of its own, and returns it as HTTPS_PROXY would
+// name it, with the credentials if they are asked for.
+func startProxy(t *testing.T, s *proxy.Server) *url.URL {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, func(ctx context.Context) error { return s.Serve(ctx, ln) })
+	scheme := "http"
+	if s.Certificate != nil {
+		scheme = "https"
+	}
+	credentials := ""
+	if s.User != "" {
+		credentials = url.UserPassword(s.User, s.Password).String() + "@"
+	}
+	u, err := url.Parse(scheme + "://" + credentials + ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// withoutCredentials is u without its user.
+func withoutCredentials(u *url.URL) *url.URL { return &url.URL{Scheme: u.Scheme, Host: u.Host} }
+
+func TestRelayIsReachedThroughAProxy(t *testing.T) {
+	cert, ca, err := relay.NewCertificate("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]*proxy.Server{
+		"HTTP":  {User: proxyUser, Password: proxyPassword},
+		"HTTPS": {User: proxyUser, Password: proxyPassword, Certificate: &cert},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, nil)
+			w.roots.AppendCertsFromPEM(ca)
+			w.listen(t, listener.HalfClose, echo)
+			s.Opened = func(target string) {
+				if target != w.addr {
+					t.Errorf("CONNECT %s, want %s", target, w.addr)
+				}
+			}
+			var attempt relayclient.Attempt
+			w.client.Hooks.Attempted = func(a relayclient.Attempt) { attempt = a }
+			w.client.WarmConnections = 1
+			w.client.Proxy = http.ProxyURL(startProxy(t, s))
+			defer w.client.Close()
+			conn := w.dial(t)
+			want := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
+			sent := make(chan error, 1)
+			go func() {
+				_, err := conn.Write(want)
+				sent <- errors.Join(err, conn.CloseWrite())
+			}()
+			got, err := io.ReadAll(conn)
+			if err := errors.Join(err, <-sent); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("got %d of %d bytes, %v", len(got), len(want), err)
+			}
+			conn.Close()
+			if s.Tunnels() != 1 || len(w.client.WarmAddrs()) != 0 {
+				t.Errorf("%d tunnels through the proxy and %d warm connections, want 1 and none", s.Tunnels(), len(w.client.WarmAddrs()))
+			}
+			if attempt.Connect <= 0 || attempt.TLS <= 0 || attempt.Upgrade <= 0 {
+				t.Errorf("spans of the attempt: %+v", attempt)
+			}
+		})
+	}
+}
+
+// TestProxyThatDropsTheTunnelIsNoEnd: what is missing must not look like the end.
+func TestProxyThatDropsTheTunnelIsNoEnd(t *testing.T) {
+	w := start(t, nil)
+	w.listen(t, listener.HalfClose, echo)
+	s := new(proxy.Server)
+	w.client.Proxy = http.ProxyURL(startProxy(t, s))
+	conn := w.dial(t)
+	defer conn.Close()
+	io.WriteString(conn, "x")
+	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	s.Drop()
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want an error that is no end", err)
+	}
+}
+
+func TestClockIsComparedThroughAProxy(t *testing.T) {
+	w := start(t, ahead(time.Hour))
+	w.client.Proxy = http.ProxyURL(startProxy(t, new(proxy.Server)))
+	if offset, err := w.client.Clock(t.Context()); err != nil || !near(offset, -time.Hour) {
+		t.Errorf("got %v, %v; want -1h", offset, err)
+	}
+	refusing := startProxy(t, &proxy.Server{Mode: proxy.Refuse, Status: http.StatusForbidden})
+	w.client = &relayclient.Client{Endpoint: w.addr, Proxy: http.ProxyURL(refusing)}
+	expectClockError(t, w.client, relayclient.StageProxy, "proxy_refused")
+}
+
+func TestProxySettingThatIsNoURLIsNotQuoted(t *testing.T) {
+	c := &relayclient.Client{Endpoint: "contoso.servicebus.windows.net", Proxy: func(*http.Request) (*url.URL, error) {
+		return nil, errors.New(`invalid proxy address "http://user:hush%zz@proxy.corp.example"`)
+	}}
+	expectClockError(t, c, relayclient.StageProxy, "proxy_failed")
+	if e := dialOnce(t, c); e.Reason() != "proxy_failed" || e.Temporary() || strings.Contains(e.Error(), "hush") {
+		t.Errorf("got %s, temporary %t: %v", e.Reason(), e.Temporary(), e)
+	}
+}
+
+// TestProxyFailuresAreToldApart has everything that a proxy can do wrong, and
+// looks for its password in all that is said of it.
+func TestProxyFailuresAreToldApart(t *testing.T) {
+	cert, ca, err := relay.NewCertificate("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	withUser := func(scheme, host string) *url.URL {
+		return &url.URL{Scheme: scheme, Host: host, User: url.UserPassword(proxyUser, proxyPassword)}
+	}
+	refusing := func(status int, phrase string) *url.URL {
+		u := startProxy(t, &proxy.Server{Mode: proxy.Refuse, Status: status, Phrase: phrase})
+		return withUser(u.Scheme, u.Host)
+	}
+	asking := startProxy(t, &proxy.Server{User: "somebody", Password: "else"})
+	askingWindows := startProxy(t, &proxy.Server{User: "somebody", Password: "else", Challenge: []string{"Negotiate, NTLM", `Digest realm="x", nonce="y"`}})
+	askingBoth := startProxy(t, &proxy.Server{User: "somebody", Password: "else", Challenge: []string{"NTLM", `Basic realm="x"`}})
+	silent := startProxy(t, &proxy.Server{Mode: proxy.Silent})
+	mute := startProxy(t, &proxy.Server{Mode: proxy.Mute})
+	hangUp := startProxy(t, &proxy.Server{Mode: proxy.HangUp})
+	garbage := startProxy(t, &proxy.Server{Mode: proxy.Garbage})
+	secured := startProxy(t, &proxy.Server{Certificate: &cert, Mode: proxy.Refuse, Status: 403})
+	echoed := base64.StdEncoding.EncodeToString([]byte(proxyUser + ":" + proxyPassword))
+
+	for _, test := range []struct {
+		name      string
+		proxy     *url.URL
+		reason    string
+		status    int
+		temporary bool
+		says      string // in the error
+		next      string
+	}{
+		{"nobody there", withUser("http", "127.0.0.1:1"), "proxy_unreachable", 0, true, "connection refused", "allow TCP to 127.0.0.1:1"},
+		{"no such name", withUser("http", "proxy.invalid:3128"), "proxy_unreachable", 0, true, "proxy.invalid", "HTTPS_PROXY names the proxy"},
+		{"not trusted", withUser(secured.Scheme, "localhost:"+secured.Port()), "proxy_unreachable", 0, false, "certificate", "HYCO_CA_FILE"},
+		{"TLS to one that speaks none", withUser("https", garbage.Host), "proxy_unreachable", 0, true, "TLS with it", "HTTPS_PROXY"},
+		{"plain to one that speaks TLS", withUser("http", secured.Host), "proxy_failed", 0, true, "instead of answering", "check scheme, host and port in HTTPS_PROXY"},
+		{"refuses", refusing(403, "Filtered by\x01 policy 7"), "proxy_refused", 403, false, "status 403", "allow the proxy's users CONNECT to contoso.servicebus.windows.net:443"},
+		{"refuses over TLS", withUser(secured.Scheme, secured.Host), "proxy_refused", 403, false, "status 403", "NO_PROXY"},
+		{"does not reach the relay", refusing(502, ""), "proxy_refused", 502, true, "status 502", "whether it reaches contoso"},
+		{"is overloaded", refusing(503, ""), "proxy_refused", 503, true, "status 503", "whether it reaches contoso"},
+		{"waited", refusing(504, ""), "proxy_refused", 504, true, "status 504", "whether it reaches contoso"},
+		{"does not know CONNECT", refusing(405, ""), "proxy_refused", 405, false, "status 405", "CONNECT"},
+		{"quotes the password", refusing(403, proxyPassword+" is not allowed"), "proxy_refused", 403, false, "status 403", "CONNECT"},
+		{"quotes the header", refusing(403, echoed+" is not allowed"), "proxy_refused", 403, false, "status 403", "CONNECT"},
+		{"redirects to a portal", refusing(302, "Found"), "proxy_refused", 302, false, "status 302", "CONNECT"},
+		{"wants credentials", withoutCredentials(asking), "proxy_unauthorized", 407, false, "status 407", "http://user:password@" + asking.Host},
+		{"wants others", withUser("http", asking.Host), "proxy_unauthorized", 407, false, "status 407", "the user name or the password"},
+		{"wants what Windows has", withUser("http", askingWindows.Host), "proxy_unauthorized", 407, false, "status 407", "negotiate, ntlm, digest alone, which is not supported"},
+		{"answers as a web server does", refusing(401, "Unauthorized"), "proxy_unauthorized", 401, false, "status 401", "the user name or the password"},
+		{"takes Basic as well", withUser("http", askingBoth.Host), "proxy_unauthorized", 407, false, "status 407", "the user name or the password"},
+		{"is silent", withUser("http", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "what is spoken at " + silent.Host},
+		{"is silent in TLS", withUser("https", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "what is spoken at"},
+		{"is silent in SOCKS", withUser("socks5", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "what is spoken at"},
+		{"lets nothing through", withUser("http", mute.Host), "proxy_no_answer", 0, true, "nothing came through", "whether it reaches contoso"},
+		{"hangs up", withUser("http", hangUp.Host), "proxy_failed", 0, true, "closed the connection instead of answering", "log of the proxy"},
+		{"is a mail server", withUser("http", garbage.Host), "proxy_failed", 0, false, "not a proxy of this kind", "scheme and port in HTTPS_PROXY"},
+		{"is no SOCKS proxy", withUser("socks5", garbage.Host), "proxy_failed", 0, false, "not a proxy of this kind", "scheme and port in HTTPS_PROXY"},
+		{"SOCKS wants credentials", withoutCredentials(socksProxy(t, "\x05\xff")), "proxy_unauthorized", 0, false, "authentication", "http://user:password@"},
+		{"SOCKS wants others", withUser("socks5", socksProxy(t, "\x05\x02", "\x01\x01").Host), "proxy_unauthorized", 0, false, "authentication failed", "the user name or the password"},
+		{"SOCKS cannot take so long a name", &url.URL{Scheme: "socks5", Host: socksProxy(t, "\x05\x02").Host, User: url.User(strings.Repeat("a", 256))}, "proxy_unauthorized", 0, false, "invalid username/password", "the user name or the password"},
+		{"SOCKS forbids", socksProxy(t, "\x05\x00", "\x05\x02\x00\x01"), "proxy_refused", 0, false, "not allowed by ruleset", "CONNECT to contoso"},
+		{"SOCKS does not reach the relay", socksProxy(t, "\x05\x00", "\x05\x04\x00\x01"), "proxy_refused", 0, true, "host unreachable", "whether it reaches contoso"},
+		{"SOCKS hangs up", socksProxy(t, "\x05\x00"), "proxy_failed", 0, true, "closed the connection instead of answering", "log of the proxy"},
+		{"another scheme", withUser("ftp", "127.0.0.1:1"), "proxy_unreachable", 0, true, "refused", "HTTPS_PROXY"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var out bytes.Buffer
+			log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c := &relayclient.Client{Endpoint: "contoso.servicebus.windows.net", RootCAs: roots, Proxy: http.ProxyURL(test.proxy), Logger: log}
+			if strings.HasPrefix(test.name, "not trusted") {
+				c.RootCAs = x509.NewCertPool()
+			}
+			if test.reason == "proxy_no_answer" {
+				c.SetAttemptTimeout(200 * time.Millisecond)
+			}
+			e := dialOnce(t, c)
+			if e.Stage != relayclient.StageProxy || e.Reason() != test.reason || e.Status != test.status || e.Temporary() != test.temporary || e.Proxy != test.proxy.Host {
+				t.Errorf("got stage %s, %s, status %d, temporary %t, proxy %s; want stage proxy, %s, %d, %t, %s",
+					e.Stage, e.Reason(), e.Status, e.Temporary(), e.Proxy, test.reason, test.status, test.temporary, test.proxy.Host)
+			}
+			if !strings.Contains(e.Error(), test.says) || !strings.Contains(e.Next(), test.next) {
+				t.Errorf("got %q, next %q; want %q and %q", e.Error(), e.Next(), test.says, test.next)
+			}
+			if strings.Contains(strings.TrimPrefix(e.Error(), "relayclient: "), "relayclient:") || strings.ContainsAny(e.Phrase, "\x01\r\n") {
+				t.Errorf("not for people: %q, phrase %q", e.Error(), e.Phrase)
+			}
+			fmt.Fprintf(&out, "%v %+v %#v %s %q %+v", e, e, e, e.Next(), e.Phrase, c)
+			log.LogAttrs(t.Context(), slog.LevelInfo, "x", append(e.LogAttrs(), slog.Any("error", e))...)
+			if _, err := c.Clock(t.Context()); err != nil {
+				fmt.Fprintf(&out, "%+v", err)
+			}
+			for _, secret := range []string{proxyPassword, url.QueryEscape(proxyPassword), url.PathEscape(proxyPassword), url.UserPassword("", proxyPassword).String()[1:], echoed, proxyUser} {
+				if strings.Contains(out.String(), secret) {
+					t.Errorf("%q is shown in\n%s", secret, out.String())
+				}
+			}
+		})
+	}
+}
+
+// socksProxy says each answer after it has read something, and hangs up.
+func socksProxy(t *testing.T, answers ...string) *url.URL {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			for _, answer := range answers {
+				conn.Read(make([]byte, 512))
+				io.WriteString(conn, answer)
+			}
+			conn.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { ln.Close(); <-done })
+	return &url.URL{Scheme: "socks5", Host: ln.Addr().String()}
+}
+
+// TestDialThatEndsLeavesTheProxy: whoever gives up at a proxy that stalls takes
+// the connection to it along.
+func TestDialThatEndsLeavesTheProxy(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, left := make(chan struct{}), make(chan struct{})
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				close(taken)
+				return
+			}
+			taken <- struct{}{}
+			io.Copy(io.Discard, conn)
+			conn.Close()
+			left <- struct{}{}
+		}
+	}()
+	defer func() { ln.Close(); <-taken }()
+	for _, scheme := range []string{"http", "https", "socks5"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		c := &relayclient.Client{Endpoint: "contoso.servicebus.windows.net", Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: ln.Addr().String()})}
+		go func() {
+			_, err := c.Dial(ctx, (&world{}).request())
+			ended <- err
+		}()
+		<-taken
+		cancel()
+		<-left
+		if e, ok := errors.AsType[*relayclient.DialError](<-ended); !ok || e.Reason() != "cancelled" {
+			t.Errorf("%s: got %v, want cancelled", scheme, e)
+		}
+	}
+}
+
+// TestFullProcessIsNotTheProxys: too many open files are nobody's fault but ours.
+func TestFullProcessIsNotTheProxys(t *testing.T) {
+	e := &relayclient.DialError{Stage: relayclient.StageProxy, Proxy: "proxy.corp.example:3128",
+		Err: fmt.Errorf("%w: %w", relayclient.ErrProxyUnreachable, syscall.EMFILE)}
+	if e.Reason() != "too_many_files" || !strings.Contains(e.Next(), "ulimit") {
+		t.Errorf("got %s, next %q", e.Reason(), e.Next())
+	}
+}
