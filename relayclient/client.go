@@ -141,7 +141,7 @@ func (c *Client) persist(ctx context.Context, req Request, try func(*choice) *Di
 			continue
 		}
 		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
-			return last
+			return credential.verdict(last)
 		}
 		pause = min(2*pause, maxPause)
 	}

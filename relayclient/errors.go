@@ -203,13 +203,17 @@ func (e *DialError) Next() string {
 	}
 	switch e.Stage {
 	case StageToken:
+		next := "check the identity that the token is asked for"
 		if source, ok := errors.AsType[interface {
 			error
 			Next() string
 		}](e.Err); ok {
-			return source.Next()
+			next = source.Next()
 		}
-		return "check the identity that the token is asked for"
+		if e.allRefused {
+			next += noOther
+		}
+		return next
 	case StageResolve:
 		return "check Endpoint in the connection string, and the nameservers in the sidecar's own /etc/resolv.conf"
 	case StageConnect:

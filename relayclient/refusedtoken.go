@@ -51,7 +51,18 @@ func (e *DialError) refusedToken() string {
 
 // nextForToken says what to do about it.
 func (e *DialError) nextForToken() string {
-	switch reason := e.refusedToken(); {
+	reason := e.refusedToken()
+	if e.allRefused && reason != reasonUnauthorized {
+		return e.nextForOne(reason) + noOther
+	}
+	return e.nextForOne(reason)
+}
+
+// noOther follows what to do about one credential where the others failed too.
+const noOther = "; the other credential did not work either"
+
+func (e *DialError) nextForOne(reason string) string {
+	switch {
 	case reason == reasonNotReadable:
 		return "give the key's rule the Listen right as well, or write host:port instead"
 	case e.allRefused && reason == reasonUnauthorized:

@@ -81,6 +81,7 @@ type choice struct {
 	source   TokenSource // now; nil presents nothing
 	tried    []TokenSource
 	why      *DialError // the last refusal
+	first    *DialError // the first one
 	trial    bool       // source is the preferred one while another is in use
 }
 
@@ -115,6 +116,9 @@ func (c *choice) refused(failed *DialError) bool {
 	}
 	r := c.rollover
 	c.why, c.trial = failed, false
+	if c.first == nil {
+		c.first = failed
+	}
 	c.tried = append(c.tried, c.source)
 	if i := r.index(c.source); i >= 0 && r.Hooks.Refused != nil {
 		r.Hooks.Refused(i, failed)
@@ -123,7 +127,7 @@ func (c *choice) refused(failed *DialError) bool {
 	defer r.mu.Unlock()
 	left := slices.DeleteFunc(slices.Clone(r.sources), func(s TokenSource) bool { return slices.Contains(c.tried, s) })
 	if len(left) == 0 {
-		failed.allRefused = len(c.tried) > 1
+		failed.allRefused = len(r.sources) > 1 // else what was tried before has been replaced
 		return false
 	}
 	c.source = left[0]
@@ -131,6 +135,16 @@ func (c *choice) refused(failed *DialError) bool {
 		c.source = used
 	}
 	return true
+}
+
+// verdict is what to return for the last failure: where no credential works, the
+// one tried first says why, for the others are only there to help out.
+func (c *choice) verdict(last *DialError) *DialError {
+	if !last.allRefused {
+		return last
+	}
+	c.first.allRefused, c.first.Attempts = true, last.Attempts
+	return c.first
 }
 
 // accepted notes that the relay took the source's token. Only a dial whose other

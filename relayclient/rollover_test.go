@@ -149,6 +149,25 @@ func TestSourceThatGivesNoTokenIsFollowedByTheOther(t *testing.T) {
 	told.want(t, "refused 0 token_failed", "using 1 token_failed")
 }
 
+func TestWhereNeitherWorksTheFirstSaysWhy(t *testing.T) {
+	w := start(t, func(r *relay.Server) { r.Entities[0].Rules[0].Key = "neither" })
+	expired := relay.SAS("http://"+w.client.Endpoint+"/orders-hc/", relay.Rule{Name: "defaultSender", Key: "neither"}, time.Now().Add(-time.Hour))
+	key := relayclient.NewSASKey("defaultSender", sendKey)
+	for _, test := range []struct {
+		first        relayclient.TokenSource
+		reason, next string
+	}{
+		{&broken{}, "token_failed", "check the identity that the token is asked for; the other credential did not work either"},
+		{relayclient.NewSharedAccessSignature(expired), "token_expired", "; the other credential did not work either"},
+		{relayclient.NewSASKey("defaultSender", newKey), "unauthorized", "the relay refused either key"},
+	} {
+		failed, _ := errors.AsType[*relayclient.DialError](w.dialWith(t, relayclient.NewRollover(test.first, key)))
+		if failed == nil || failed.Reason() != test.reason || !strings.HasSuffix(failed.Next(), test.next) || failed.Attempts != 2 {
+			t.Errorf("%s: got %+v", test.reason, failed)
+		}
+	}
+}
+
 func TestReplacedKeyIsTriedAtOnce(t *testing.T) {
 	w := start(t, nil)
 	w.listen(t, listener.HalfClose, func(c *net.TCPConn) { c.Close() })

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/config"
@@ -28,7 +27,12 @@ type credentials struct {
 	endpoints []presented       // in the order of the settings
 	used      map[string]string // the files' contents that are in use, by path
 	seen      map[string]string // those last looked at
+	doubted   map[string]string // those that made no sense a moment ago
+	told      map[rejection]bool
 }
+
+// rejection is one that is told of once: while another file changes it stays.
+type rejection struct{ variable, problem, content string }
 
 // presented is what one endpoint presents.
 type presented struct {
@@ -73,7 +77,7 @@ func (ids *identities) both(c config.Connection) (sources []relayclient.TokenSou
 func credentialsOf(c config.Connection, kind config.IdentityKind) string {
 	var names []string
 	for _, one := range both(c) {
-		names = append(names, credential(one, kind))
+		names = append(names, shown(one, kind))
 	}
 	return strings.Join(names, ", then ")
 }
@@ -116,24 +120,17 @@ func (k *credentials) turned(endpoint string, credential int, why *relayclient.D
 // describe tells the monitor what an endpoint presents.
 func (k *credentials) describe(p *presented) {
 	var all []admin.Credential
-	for i, c := range both(p.settings) {
-		all = append(all, admin.Credential{Name: credential(c, k.identities.kind), Expires: expiry(p.sources[i])})
+	for _, c := range both(p.settings) {
+		all = append(all, admin.Credential{Name: credential(c, k.identities.kind), Expires: expiry(c)})
 	}
 	k.monitor.Credentials(p.name, all, p.rollover.Using())
 }
 
-// expiry is when a ready-made signature ends, zero for what is made as needed.
-func expiry(source relayclient.TokenSource) time.Time {
-	if s, ok := source.(*relayclient.SharedAccessSignature); ok {
-		return s.Expiry()
-	}
-	return time.Time{}
-}
-
 // look compares the files with what is in use, and uses what has changed and is
-// right. What is not is reported once, or not at all when the look is a hasty
-// one, which may meet a file that is being written.
-func (k *credentials) look(hasty bool) {
+// right. What is not may be a file that is being written: it is reported once, and
+// only when it is the same at another look, which look asks for. A hasty one
+// leaves all of that to the next.
+func (k *credentials) look(hasty bool) (again bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := make(map[string]string, len(k.used))
@@ -141,18 +138,31 @@ func (k *credentials) look(hasty bool) {
 		now[path], _ = config.ReadFile(path) // one that cannot be read is empty, which the settings refuse
 	}
 	if maps.Equal(now, k.seen) {
-		return
+		return false
 	}
 	rejected := k.adopt(now)
-	if hasty && len(rejected) > 0 {
-		return // and look again
+	switch {
+	case len(rejected) == 0:
+	case hasty:
+		return false
+	case !maps.Equal(now, k.doubted):
+		k.doubted = now
+		return true
 	}
-	k.seen = now
+	before := k.told
+	k.seen, k.doubted, k.told = now, nil, make(map[rejection]bool)
 	for _, f := range rejected {
+		path, _ := k.file(f.Variable)
+		r := rejection{f.Variable, f.Problem, now[path]}
+		k.told[r] = true
+		if before[r] {
+			continue
+		}
 		k.log.Warn("a changed secret is not used", "variable", f.Variable, "error", f.Problem,
 			"next", f.Remedy+"; until then the old one is used")
 		k.monitor.Reloaded(false)
 	}
+	return false
 }
 
 // adopt uses those of the contents that make sense, and returns what is wrong

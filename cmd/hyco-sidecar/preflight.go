@@ -44,7 +44,7 @@ const preflightWait = 5 * time.Second
 func (p *preflight) run(ctx context.Context) []admin.Finding {
 	ctx, cancel := context.WithTimeout(ctx, preflightWait)
 	defer cancel()
-	looks := []func(context.Context) []admin.Finding{p.names, p.others, p.loops, p.ports}
+	looks := []func(context.Context) []admin.Finding{p.names, p.others, p.loops, p.ports, p.signatures}
 	asked := make(map[string]bool)
 	for _, e := range p.endpoints {
 		if !asked[e.Namespace] { // whose endpoints share a client: the first one's asks
@@ -155,6 +155,21 @@ func (p *preflight) loops(ctx context.Context) []admin.Finding {
 // cannot be is told by bind.
 func (p *preflight) ports(context.Context) []admin.Finding {
 	return fine("ports_bound", "%d endpoints and the resolver are bound", len(p.endpoints))
+}
+
+// signatures looks for ready-made ones that end within a day.
+func (p *preflight) signatures(context.Context) []admin.Finding {
+	var found []admin.Finding
+	for _, s := range signatures(p.cfg.Connections) {
+		level, verb, left := levelWarning, "ends", time.Until(s.expires)
+		if left <= 0 {
+			level, verb = levelError, "ended"
+		}
+		if left <= warnAhead[0] {
+			found = append(found, fault(level, "signature_ends_soon", renewSignature, "the SharedAccessSignature in %s %s at %s", s.variable, verb, s.until())...)
+		}
+	}
+	return found
 }
 
 // relay makes an ordinary request to an endpoint's namespace.

@@ -164,10 +164,12 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
-	looking.Go(func() {
-		defer panicked.raise()
-		secrets.Watch(watching, slices.Collect(maps.Values(cfg.SecretFiles)), func() { p.credentials.look(false) })
-	})
+	if len(cfg.SecretFiles) > 0 {
+		looking.Go(func() {
+			defer panicked.raise()
+			secrets.Watch(watching, slices.Collect(maps.Values(cfg.SecretFiles)), func() bool { return p.credentials.look(false) })
+		})
+	}
 	looking.Go(func() {
 		defer panicked.raise()
 		p.credentials.watchExpiry(watching)

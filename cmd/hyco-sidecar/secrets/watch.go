@@ -21,13 +21,15 @@ const (
 
 // Watch calls look when one of files may have changed, until ctx ends. It watches
 // their folders, since Kubernetes exchanges a symbolic link beside the files, and
-// looks every 30 s besides. Look is never called twice at the same time.
-func Watch(ctx context.Context, files []string, look func()) {
+// looks every 30 s besides. Look reports whether to look again in a moment, as for
+// a file that may be half written; it is never called twice at the same time.
+func Watch(ctx context.Context, files []string, look func() (again bool)) {
 	var events chan fsnotify.Event
+	var lost chan error
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil { // else the kernel has no more of them: polling has to do
 		defer watcher.Close()
-		events = watcher.Events
+		events, lost = watcher.Events, watcher.Errors // which it stops at until it is read
 	}
 	watch := func() {
 		for _, file := range files {
@@ -37,7 +39,6 @@ func Watch(ctx context.Context, files []string, look func()) {
 		}
 	}
 	watch()
-	look() // whatever changed before that
 
 	regular := time.NewTimer(poll)
 	defer regular.Stop()
@@ -45,6 +46,13 @@ func Watch(ctx context.Context, files []string, look func()) {
 	<-quiet.C
 	defer quiet.Stop()
 	var since time.Time // of what is still to be looked at
+	examine := func() {
+		since = time.Time{}
+		if look() {
+			quiet.Reset(settle)
+		}
+	}
+	examine() // whatever changed before that
 	for {
 		select {
 		case <-ctx.Done():
@@ -59,12 +67,17 @@ func Watch(ctx context.Context, files []string, look func()) {
 			case time.Since(since) < settled:
 				quiet.Reset(settle)
 			}
+		case _, ok := <-lost: // events, most likely
+			if !ok {
+				lost = nil
+				continue
+			}
+			examine()
 		case <-quiet.C:
-			since = time.Time{}
-			look()
+			examine()
 		case <-regular.C:
 			watch()
-			look()
+			examine()
 			regular.Reset(poll)
 		}
 	}

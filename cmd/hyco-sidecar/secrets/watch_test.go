@@ -63,10 +63,11 @@ func TestChangesAreSeen(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		secrets.Watch(ctx, []string{swapped, plain}, func() {
+		secrets.Watch(ctx, []string{swapped, plain}, func() bool {
 			a, _ := os.ReadFile(swapped)
 			b, _ := os.ReadFile(plain)
 			seen <- [2]string{string(a), string(b)}
+			return false
 		})
 	}()
 	await := func(want [2]string) {
@@ -96,12 +97,28 @@ func TestChangesAreSeen(t *testing.T) {
 	<-ended
 }
 
+func TestWhatIsInDoubtIsLookedAtAgain(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // a third of what polling alone takes
+	defer cancel()
+	looks := 0
+	secrets.Watch(ctx, []string{filepath.Join(t.TempDir(), "file")}, func() bool {
+		if looks++; looks == 3 {
+			cancel()
+		}
+		return looks < 3
+	})
+	if looks != 3 {
+		t.Errorf("looked %d times", looks)
+	}
+}
+
 func TestFolderThatIsAbsentIsNoMatter(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	looks := 0
-	secrets.Watch(ctx, []string{filepath.Join(t.TempDir(), "no", "file")}, func() {
+	secrets.Watch(ctx, []string{filepath.Join(t.TempDir(), "no", "file")}, func() bool {
 		looks++
 		cancel()
+		return false
 	})
 	if looks != 1 {
 		t.Errorf("looked %d times", looks)

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/identity"
+	"hyco-sidecar/config"
+	"hyco-sidecar/relayclient"
+)
+
+// kept is a sidecar's credentials, whose connection strings are in two files.
+type kept struct {
+	*credentials
+	first, other string // the files
+	monitor      *admin.Monitor
+	log          bytes.Buffer
+}
+
+func keep(t *testing.T) *kept {
+	t.Helper()
+	k := &kept{first: filepath.Join(t.TempDir(), "first"), other: filepath.Join(t.TempDir(), "other")}
+	put(t, k.first, inFile("sql01-hc", "Zmlyc3Q="))
+	put(t, k.other, inFile("api-hc", "b3RoZXI="))
+	environ := []string{
+		"HYCO_CONNECTION_0_ENDPOINT=sql01.corp.example:1433", "HYCO_CONNECTION_0_CONNECTION_STRING_FILE=" + k.first,
+		"HYCO_CONNECTION_1_ENDPOINT=api.corp.example:443", "HYCO_CONNECTION_1_CONNECTION_STRING_FILE=" + k.other,
+	}
+	cfg, err := config.Load(environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.credentials = newCredentials(environ, cfg, newIdentities(cfg, identity.Options{}), slog.New(slog.NewTextHandler(&k.log, nil)))
+	k.monitor = admin.NewMonitor(admin.Plan{Endpoints: describe(plan(cfg, func(string) *relayclient.Client { return nil }))})
+	k.tell(k.monitor)
+	return k
+}
+
+// inFile is the connection string of a hybrid connection with a key.
+func inFile(entity, key string) string {
+	return "Endpoint=sb://contoso.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=" + key + ";EntityPath=" + entity
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// settle looks as the watcher does, until nothing is in doubt.
+func (k *kept) settle(t *testing.T) {
+	t.Helper()
+	for range 3 {
+		if !k.look(false) {
+			return
+		}
+	}
+	t.Error("it is never content")
+}
+
+// said compares the log since the last time with what each line has to hold.
+func (k *kept) said(t *testing.T, want ...string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(k.log.String(), "\n"), "\n")
+	if k.log.Len() == 0 {
+		lines = nil
+	}
+	k.log.Reset()
+	if len(lines) != len(want) {
+		t.Errorf("got %q, want %q", lines, want)
+		return
+	}
+	for i := range want {
+		if !strings.Contains(lines[i], want[i]) {
+			t.Errorf("got %s, want %s", lines[i], want[i])
+		}
+	}
+}
+
+func TestRejectedSecretIsToldOfOnce(t *testing.T) {
+	k := keep(t)
+	before := k.endpoints[0].sources[0]
+	put(t, k.first, "Endpoint=sb://contoso")
+	k.settle(t)
+	k.said(t, `msg="a changed secret is not used" variable=HYCO_CONNECTION_0_CONNECTION_STRING`)
+	k.settle(t)
+	k.said(t)
+	put(t, k.other, inFile("api-hc", "bmV3ZXI="))
+	k.settle(t)
+	k.said(t, `msg="secret changed" variable=HYCO_CONNECTION_1_CONNECTION_STRING endpoints=1`)
+	put(t, k.first, inFile("orders-hc", "Zmlyc3Q="))
+	k.settle(t)
+	k.said(t, `next="restart the sidecar to use it; until then the old one is used"`)
+	if k.endpoints[0].sources[0] != before {
+		t.Error("a secret that was rejected has changed what is presented")
+	}
+	put(t, k.first, inFile("sql01-hc", "Zmlyc3Q="))
+	k.settle(t)
+	k.said(t) // it is the old one
+	put(t, k.first, "Endpoint=sb://contoso")
+	k.settle(t)
+	k.said(t, "a changed secret is not used") // once more, for it was right meanwhile
+}
+
+func TestHalfWrittenSecretIsNotToldOf(t *testing.T) {
+	for _, half := range []string{"", "Endpoint=sb://contoso"} {
+		k := keep(t)
+		put(t, k.first, half)
+		k.look(true)
+		if !k.look(false) {
+			t.Errorf("%q: nobody looks again", half)
+		}
+		put(t, k.first, inFile("sql01-hc", "c2Vjb25k"))
+		k.settle(t)
+		k.said(t, `msg="secret changed" variable=HYCO_CONNECTION_0_CONNECTION_STRING`)
+	}
+}
+
+func TestCredentialsAreShownByName(t *testing.T) {
+	const endpoint = "HYCO_CONNECTION_0_ENDPOINT=sql01.corp.example:1433"
+	first := "HYCO_CONNECTION_0_CONNECTION_STRING=" + inFile("sql01-hc", "Zmlyc3Q=")
+	other := "HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING="
+	for _, test := range []struct{ secondary, want string }{
+		{strings.Replace(inFile("sql01-hc", "b3RoZXI="), "send", "send2", 1), "key send, then key send2\n"},
+		{signed("1800000000"), "key send, then shared access signature until 2027-01-15T08:00:00Z\n"},
+	} {
+		code, stdout, stderr := execute([]string{endpoint, first, other + test.secondary, "HYCO_DNS_UPSTREAMS=10.0.0.10"}, "config")
+		if code != 0 || !strings.Contains(stdout, test.want) {
+			t.Errorf("got %d\n%s%s\nwant %s", code, stdout, stderr, test.want)
+		}
+	}
+}
