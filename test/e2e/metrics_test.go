@@ -193,7 +193,7 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 		// no id, no name that an app asked for.
 		labels := regexp.MustCompile(`[{,]([a-z]+)="`)
 		known := []string{"endpoint", "cause", "direction", "reason", "le", "relay", "warm", "result", "address", "entity",
-			"source", "rcode", "upstream", "version", "goversion", "quantile"}
+			"source", "rcode", "upstream", "version", "goversion", "quantile", "credential", "audience"}
 		for _, m := range labels.FindAllStringSubmatch(text, -1) {
 			if !slices.Contains(known, m[1]) {
 				t.Errorf("the metrics have a label %s", m[1])
