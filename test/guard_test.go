@@ -8,7 +8,7 @@ import (
 
 // guarded are the packages whose goroutines live as long as the sidecar. A panic
 // in one would kill a part of it, or make many lines and the wrong exit code.
-var guarded = []string{"forwarder", "relayclient", "dnsproxy", "cmd/hyco-sidecar", "cmd/hyco-sidecar/admin"}
+var guarded = []string{"forwarder", "relayclient", "dnsproxy", "cmd/hyco-sidecar", "cmd/hyco-sidecar/admin", "cmd/hyco-sidecar/identity"}
 
 // TestEveryGoroutineBeginsWithAGuard: what runs on a goroutine of its own is a
 // function literal whose first statement is a deferred raise.
