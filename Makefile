@@ -8,7 +8,7 @@ FUZZTIME ?= 2m
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e browser manifests soak tools fuzz settings metrics bench bench-dns
+.PHONY: help build demo test check unit e2e browser manifests soak tools fuzz settings metrics bench bench-capture bench-dns
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile
@@ -68,6 +68,9 @@ settings: ## write the settings table into README.md
 
 bench: ## compare with a baseline forwarder, six to eight minutes; the figures go to docs/performance.md
 	$(GO) run ./test/bench -o docs/performance.md
+
+bench-capture: ## compare captured connections with those to bound ports, two minutes, as root; the figures go to docs/performance.md
+	$(GO) run ./test/bench capture -o docs/performance.md
 
 bench-dns: ## compare its DNS with dnsmasq and unbound, four minutes; the figures go to docs/performance.md
 	$(GO) run ./test/dnsbench -o docs/performance.md

@@ -74,7 +74,7 @@ func (l *loader) literal(c *Connection, addr netip.Addr, port uint16) bool {
 }
 
 // notARelay refuses an endpoint whose name is a relay's: we would answer our own
-// lookups with ourselves.
+// lookups with ourselves. An address is looked up by nobody.
 func (l *loader) notARelay(all []Connection) {
 	relays := make(map[string]bool)
 	for _, c := range all {
@@ -85,7 +85,7 @@ func (l *loader) notARelay(all []Connection) {
 		relays[host] = true
 	}
 	for _, c := range all {
-		if relays[c.Host] && !c.Discover {
+		if relays[c.Host] && !c.Discover && !c.Literal {
 			l.faults.add(c.Variable, "name the private host that the hybrid connection leads to", "%s is the relay itself", show(c.Host))
 		}
 	}

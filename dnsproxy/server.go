@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -50,6 +51,10 @@ type Server struct {
 	// resolver, which may be this Server. An app never asks for them: they do not
 	// count as [Usage].
 	Self []string
+
+	// Control prepares the sockets of TCP connections to upstreams, as
+	// [net.Dialer]'s does. Nil does nothing.
+	Control func(network, address string, c syscall.RawConn) error
 
 	// Version is what the canary shows behind "hyco-sidecar ".
 	Version string
@@ -183,7 +188,7 @@ func (s *Server) proxy() *proxy {
 	p.own = newAnswerer(s.Table, cmp.Or(s.TTL, 30*time.Second), s.Version, p.instance)
 	s.usage.Store(p.usage)
 	if p.pool.dial == nil {
-		p.pool.dial = new(net.Dialer).DialContext
+		p.pool.dial = (&net.Dialer{Control: s.Control}).DialContext
 	}
 	for _, addr := range s.Upstreams {
 		p.pool.upstreams = append(p.pool.upstreams, newUpstream(addr))

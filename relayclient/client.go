@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -40,6 +41,9 @@ type Client struct {
 	// Nameserver connects to whom names are asked from, in place of the address of
 	// /etc/resolv.conf. Nil means that address.
 	Nameserver func(ctx context.Context, network, address string) (net.Conn, error)
+	// Control prepares the sockets of all connections, as [net.Dialer]'s does; but not
+	// those that a Nameserver makes. Nil does nothing.
+	Control func(network, address string, c syscall.RawConn) error
 	// Logger receives a debug line per attempt. Nil discards.
 	Logger *slog.Logger
 

@@ -123,7 +123,7 @@ func within(ctx context.Context, conn net.Conn, panicked guard, f func() error) 
 // list, as Kubernetes gives every pod, would otherwise be tried through for
 // most relays' names. Only a name that does not exist so is left to the list.
 func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{Resolver: c.names.resolver(c.Nameserver, c.Panicked)}
+	dialer := net.Dialer{Resolver: c.names.resolver(c.nameserver(), c.Panicked), Control: c.Control}
 	conn, err := dialer.DialContext(ctx, "tcp", rooted(address))
 	unresolved, ok := errors.AsType[*net.DNSError](err)
 	switch {
@@ -145,6 +145,14 @@ func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 		}
 	}
 	return conn, nil
+}
+
+// nameserver connects to whom names are asked from.
+func (c *Client) nameserver() connector {
+	if c.Nameserver != nil {
+		return c.Nameserver
+	}
+	return (&net.Dialer{Control: c.Control}).DialContext
 }
 
 // mistrust has names looked up again, for what was remembered leads nowhere;

@@ -42,7 +42,7 @@ const (
 // connector connects to an address.
 type connector func(ctx context.Context, network, address string) (net.Conn, error)
 
-// resolver looks names up through the cache; a nil dial is net.Dialer's.
+// resolver looks names up through the cache.
 func (c *nameCache) resolver(dial connector, panicked guard) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		defer panicked.raise() // on a goroutine of net's, as are the reads and writes
@@ -52,9 +52,6 @@ func (c *nameCache) resolver(dial connector, panicked guard) *net.Resolver {
 
 // connect returns a connection to a nameserver. Only datagrams are remembered.
 func (c *nameCache) connect(ctx context.Context, dial connector, panicked guard, network, address string) (net.Conn, error) {
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
-	}
 	conn, err := dial(ctx, network, address)
 	udp, ok := conn.(*net.UDPConn)
 	if err != nil || !ok || !strings.HasPrefix(network, "udp") {

@@ -201,7 +201,7 @@ func labels(t *testing.T) []string {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.KeyValueExpr:
-				if isIdent(n.Key, "Code") {
+				if isIdent(n.Key, "Code") || isIdent(n.Key, "reason") {
 					note(n.Value)
 				}
 			case *ast.CallExpr:

@@ -33,7 +33,7 @@ var homes = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus/collectors": {"cmd/hyco-sidecar/admin"},
 	"github.com/prometheus/client_golang/prometheus/promhttp":   {"cmd/hyco-sidecar/admin"},
 	"github.com/fsnotify/fsnotify":                              {"cmd/hyco-sidecar/secrets"},
-	"golang.org/x/sys/unix":                                     {"cmd/hyco-sidecar", "relayclient", "dnsproxy"},
+	"golang.org/x/sys/unix":                                     {"cmd/hyco-sidecar", "cmd/hyco-sidecar/capture", "relayclient", "dnsproxy"},
 	"golang.org/x/net/ipv4":                                     {"dnsproxy", "test/dnsbench"},
 	"golang.org/x/net/ipv6":                                     {"dnsproxy"},
 	"golang.org/x/net/proxy":                                    {"relayclient"},
@@ -44,6 +44,9 @@ var homes = map[string][]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log":          {"cmd/hyco-sidecar/identity"},
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy":       {"cmd/hyco-sidecar/identity"},
 	"github.com/golang-jwt/jwt/v5":                              {"test/identity"},
+	"github.com/google/nftables":                                {"cmd/hyco-sidecar/capture"},
+	"github.com/google/nftables/binaryutil":                     {"cmd/hyco-sidecar/capture"},
+	"github.com/google/nftables/expr":                           {"cmd/hyco-sidecar/capture"},
 	"github.com/gobwas/ws":                                      {"test/relay", "test/listener", "test/relay/rawsender"},
 }
 

@@ -14,12 +14,13 @@ import (
 // more. A TCP proxy sees the same end of stream from an app that half-closes and
 // from one that closes; but we share the app's network namespace, where the
 // kernel tells the two apart: a closed socket is an orphan, with inode 0, or
-// gone. The question is one exact match and needs no right (sock_diag(7)).
-func appClosed(app, us netip.AddrPort) (bool, error) {
-	if !app.Addr().Is4() || !us.Addr().IsLoopback() {
+// gone. The question is one exact match and needs no right (sock_diag(7)). App has
+// connected to to, which has arrived at us; the two differ where it was captured.
+func appClosed(app, to, us netip.AddrPort) (bool, error) {
+	if !us.Addr().IsLoopback() {
 		return false, errors.ErrUnsupported // the app's end is not in this namespace
 	}
-	owned, err := hasOwner(app, us)
+	owned, err := hasOwner(app, to)
 	if err != unix.ENOENT {
 		return !owned, err
 	}
@@ -76,13 +77,15 @@ func diagRequest(local, peer netip.AddrPort) []byte {
 	native.PutUint16(b[6:], unix.NLM_F_REQUEST)
 	req := b[unix.NLMSG_HDRLEN:]
 	req[0], req[1] = unix.AF_INET, unix.IPPROTO_TCP
+	if local.Addr().Is6() {
+		req[0] = unix.AF_INET6
+	}
 	native.PutUint32(req[4:], allStates)
 	id := req[8:] // struct inet_diag_sockid
 	network.PutUint16(id[0:], local.Port())
 	network.PutUint16(id[2:], peer.Port())
-	src, dst := local.Addr().As4(), peer.Addr().As4()
-	copy(id[4:], src[:])
-	copy(id[20:], dst[:])
+	copy(id[4:], local.Addr().AsSlice())
+	copy(id[20:], peer.Addr().AsSlice())
 	native.PutUint32(id[40:], ^uint32(0)) // no cookie
 	native.PutUint32(id[44:], ^uint32(0))
 	return b

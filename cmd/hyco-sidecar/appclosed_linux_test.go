@@ -26,7 +26,8 @@ func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
 	defer us.Close()
 	ask := func() bool {
 		t.Helper()
-		closed, err := appClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), us.LocalAddr().(*net.TCPAddr).AddrPort())
+		at := us.LocalAddr().(*net.TCPAddr).AddrPort()
+		closed, err := appClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), at, at)
 		if err != nil && os.Getenv("CI") != "true" {
 			t.Skipf("this machine lacks an answer from sock_diag: %v", err)
 		}
@@ -47,10 +48,10 @@ func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
 		t.Error("a closed connection counts as open")
 	}
 	// A kernel that finds neither end does not know; one that knows finds ours.
-	if _, err := appClosed(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.77.1.1:2")); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := appClosed(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.77.1.1:2"), netip.MustParseAddrPort("127.77.1.1:2")); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("no such connection: got %v, want %v", err, errors.ErrUnsupported)
 	}
-	if _, err := appClosed(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2")); err == nil {
+	if _, err := appClosed(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2"), netip.MustParseAddrPort("10.0.0.2:2")); err == nil {
 		t.Error("a connection from elsewhere got an answer")
 	}
 }
@@ -68,7 +69,7 @@ func BenchmarkAppClosed(b *testing.B) {
 	defer app.Close()
 	from, to := app.LocalAddr().(*net.TCPAddr).AddrPort(), app.RemoteAddr().(*net.TCPAddr).AddrPort()
 	for b.Loop() {
-		if _, err := appClosed(from, to); err != nil {
+		if _, err := appClosed(from, to, to); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -8,4 +8,4 @@ import (
 )
 
 // appClosed cannot be told here; HYCO_LINGER decides.
-func appClosed(_, _ netip.AddrPort) (bool, error) { return false, errors.ErrUnsupported }
+func appClosed(_, _, _ netip.AddrPort) (bool, error) { return false, errors.ErrUnsupported }

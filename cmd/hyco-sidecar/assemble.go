@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/capture"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
@@ -23,7 +24,8 @@ type parts struct {
 	resolver    *dnsproxy.Server
 	forwarder   *forwarder.Server
 	monitor     *admin.Monitor
-	operator    *admin.Server // its Quit is still to be set
+	operator    *admin.Server   // its Quit is still to be set
+	keeper      *capture.Keeper // nil unless connections are captured
 }
 
 // assemble makes the parts, and starts nothing.
@@ -32,7 +34,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 	if err != nil {
 		return nil, err
 	}
-	p := parts{identities: newIdentities(cfg, identity.Options{Logger: log, Panicked: panicked})}
+	p := parts{identities: newIdentities(cfg, identity.Options{Control: control(cfg), Logger: log, Panicked: panicked})}
 	p.resolver = &dnsproxy.Server{
 		Table:     table,
 		Upstreams: upstreams,
@@ -40,6 +42,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		CacheSize: cmp.Or(cfg.DNSCacheSize, -1),
 		Self:      append(relays(cfg.Connections), p.identities.hosts()...),
 		Version:   version(),
+		Control:   control(cfg),
 		Logger:    log,
 		Panicked:  panicked,
 	}
@@ -50,6 +53,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 			KeepAlive:       cfg.KeepAlive,
 			WarmConnections: cfg.WarmConnections,
 			UserAgent:       "hyco-sidecar/" + version(),
+			Control:         control(cfg),
 			Logger:          log,
 			Panicked:        panicked,
 		}
@@ -83,13 +87,26 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxConnections: cfg.MaxConnections,
 		DrainTimeout:   cfg.DrainTimeout,
-		AppClosed:      appClosed,
+		AppClosed:      func(app, us netip.AddrPort) (bool, error) { return appClosed(app, us, us) },
 		Logger:         log,
 		Hooks:          p.monitor.Connections(),
 		Panicked:       panicked,
 	}
+	if cfg.Capture == config.Redirect {
+		p.capture(lanes(cfg), log)
+	}
 	p.operator = &admin.Server{Monitor: p.monitor, Pprof: cfg.AdminPprof, Logger: log}
 	return &p, nil
+}
+
+// capture prepares for connections that the kernel leads here.
+func (p *parts) capture(lanes capture.Plan, log *slog.Logger) {
+	p.keeper = &capture.Keeper{Plan: lanes, Logger: log, InPlace: p.monitor.Captured}
+	from := make(map[netip.AddrPort]netip.AddrPort, len(p.endpoints))
+	for _, e := range p.endpoints {
+		from[e.arrive] = e.listen
+	}
+	p.forwarder.AppClosed = func(app, us netip.AddrPort) (bool, error) { return appClosed(app, from[us], us) }
 }
 
 // dialer reaches an endpoint through its hybrid connection.

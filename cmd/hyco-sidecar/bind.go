@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/capture"
 	"hyco-sidecar/forwarder"
 )
 
@@ -23,6 +25,7 @@ type sockets struct {
 	streams   []net.Listener   // DNS over TCP
 	admin     []net.Listener   // probes, metrics and status page
 	endpoints []forwarder.Listener
+	canary    net.Listener // of capture; nil without
 }
 
 func (s *sockets) close() {
@@ -38,11 +41,15 @@ func (s *sockets) close() {
 	for _, l := range s.endpoints {
 		l.Close()
 	}
+	if s.canary != nil {
+		s.canary.Close()
+	}
 }
 
 // bind opens every socket before anything serves, or none: its error reports
-// all that cannot be bound, each with the setting behind it and the remedy.
-func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpoint) (*sockets, error) {
+// all that cannot be bound, each with the setting behind it and the remedy. Lanes is
+// nil unless connections are captured.
+func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpoint, lanes *capture.Plan) (*sockets, error) {
 	var s sockets
 	var faults *multierror.Error
 	var lc net.ListenConfig
@@ -72,17 +79,39 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 	// are of no use, and neither are several paths.
 	local := net.ListenConfig{KeepAlive: -1}
 	local.SetMultipathTCP(false)
-	for _, e := range endpoints {
-		ln, err := local.Listen(ctx, "tcp", e.listen.String())
-		if setting := ours(e.listen, dns, operator); err != nil && setting != "" {
-			faults = multierror.Append(faults, fmt.Errorf("endpoint %s (%s): tcp %s: the sidecar itself has it (%s): give one of them another address (%s)", e.name, e.Variable, e.listen, setting, admin.See("port_not_bindable")))
-			continue
+	if lanes != nil {
+		local.KeepAlive = capturedKeepAlive
+	}
+	listen := func(who string, addr netip.AddrPort) (net.Listener, error) {
+		ln, err := local.Listen(ctx, "tcp", addr.String())
+		if setting := ours(addr, dns, operator); err != nil && setting != "" {
+			return nil, fmt.Errorf("%s: tcp %s: the sidecar itself has it (%s): give one of them another address or port (%s)", who, addr, setting, admin.See("port_not_bindable"))
 		}
 		if err != nil {
-			faults = multierror.Append(faults, bindError("endpoint "+e.name+" ("+e.Variable+")", "tcp", e.listen, err))
+			return nil, bindError(who, "tcp", addr, err)
+		}
+		return ln, nil
+	}
+	for _, e := range endpoints {
+		who := "endpoint " + e.name + " (" + e.Variable + ")"
+		if lanes != nil {
+			who = "HYCO_CAPTURE_PORT"
+		}
+		ln, err := listen(who, e.arrive)
+		if err != nil {
+			faults = multierror.Append(faults, err)
+			if lanes != nil { // one port for all: the others will not do either
+				break
+			}
 			continue
 		}
 		s.endpoints = append(s.endpoints, forwarder.Listener{Listener: ln, Target: e.name, Traffic: e.traffic})
+	}
+	if lanes != nil && len(s.endpoints) == len(endpoints) {
+		var err error
+		if s.canary, err = listen("HYCO_CAPTURE_PORT", lanes.Canary.To); err != nil {
+			faults = multierror.Append(faults, err)
+		}
 	}
 	if faults != nil {
 		s.close()
@@ -91,6 +120,12 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 	}
 	return &s, nil
 }
+
+// capturedKeepAlive is how often the kernel probes a captured connection that is
+// idle. By itself it forgets where a connection leads of which one side has ended,
+// after a minute without a packet (nf_conntrack_tcp_timeout_close_wait), and what the
+// other side then sends would arrive as another connection's.
+const capturedKeepAlive = 15 * time.Second
 
 // family ends the network's name for addr, one of several. 0.0.0.0 is IPv4 alone,
 // as it says; [::] is both, unless 0.0.0.0 has the port.
@@ -142,6 +177,9 @@ func bindError(who, network string, addr netip.AddrPort, err error) error {
 		problem, remedy, label = inUse(network, addr)
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		problem, remedy = "the limit of open files is reached", "raise it (ulimit -n)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL) && addr.Addr() == netip.IPv6Loopback():
+		problem = "IPv6 is switched off in this network namespace"
+		remedy = "leave out endpoints that are IPv6 addresses, or switch it on (sysctl net.ipv6.conf.lo.disable_ipv6=0)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		problem = "it is not an address of this machine"
 		remedy = "choose one of 127.0.0.0/8"

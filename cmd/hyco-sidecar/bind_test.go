@@ -24,13 +24,13 @@ func TestEveryAddressThatCannotBeBoundIsReported(t *testing.T) {
 		return netip.AddrPortFrom(netip.MustParseAddr(addr), ln.Addr().(*net.TCPAddr).AddrPort().Port())
 	}
 	named := func(name string, listen netip.AddrPort) endpoint {
-		return endpoint{name: name, listen: listen, Connection: config.Connection{Variable: "HYCO_CONNECTION_7_ENDPOINT"}}
+		return endpoint{name: name, listen: listen, arrive: listen, Connection: config.Connection{Variable: "HYCO_CONNECTION_7_ENDPOINT"}}
 	}
 	_, err = bind(t.Context(), []netip.AddrPort{at(exact, "127.0.0.1")}, nil, []endpoint{
 		named("api.corp.example:80", at(wildcard, "127.77.1.1")),
 		named("far.corp.example:80", netip.MustParseAddrPort("192.0.2.1:80")),
 		named("good.corp.example:80", netip.MustParseAddrPort("127.77.1.2:0")),
-	})
+	}, nil)
 	if err == nil {
 		t.Fatal("bound all the same")
 	}

@@ -46,7 +46,7 @@ func checkCommand(c *call, args []string) int {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 
-	ids := newIdentities(cfg, identity.Options{})
+	ids := newIdentities(cfg, identity.Options{Control: control(cfg)})
 	defer ids.close()
 	cfg, code, ok = c.discovered(ctx, cfg)
 	if !ok {
@@ -162,6 +162,7 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 			Endpoint:  c.Namespace,
 			RootCAs:   cfg.RootCAs,
 			UserAgent: "hyco-sidecar/" + version(),
+			Control:   control(cfg),
 			Hooks:     hooks,
 		}
 	}
@@ -191,11 +192,14 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 	if runtime.GOOS == "linux" {
 		c.Holder = func(addr netip.AddrPort) (netip.Addr, bool) { return holder("tcp", addr) }
 	}
+	if cfg.Capture == config.Redirect {
+		c.Captured = lanes(cfg).Verify
+	}
 	connections := make(map[string]config.Connection)
-	for _, e := range plan(cfg, func(string) *relayclient.Client { return nil }) {
+	for _, e := range plan(cfg, nil) {
 		connections[e.name] = e.Connection
 		c.Endpoints = append(c.Endpoints, check.Endpoint{
-			Name: e.name, Host: e.Host, Address: e.listen, Namespace: e.Namespace, Entity: e.Entity,
+			Name: e.name, Host: e.Host, Address: e.listen, Arrive: e.arrive, Literal: e.Literal, Namespace: e.Namespace, Entity: e.Entity,
 			Credential: credentialsOf(e.Connection, kindOf(cfg)), Proxy: proxyFor(e.Namespace),
 		})
 	}

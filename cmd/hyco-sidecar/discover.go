@@ -55,7 +55,7 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, discoveryWait)
 	defer cancel()
-	ids := newIdentities(d.cfg, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.upstreams)}, Panicked: d.panicked})
+	ids := newIdentities(d.cfg, identity.Options{Control: control(d.cfg), Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.upstreams)}, Panicked: d.panicked})
 	defer ids.close()
 	found := d.ask(waiting, wanted, ids)
 	if ctx.Err() != nil {
@@ -122,7 +122,7 @@ func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *i
 			places <- struct{}{}
 			defer func() { <-places }()
 			client := &relayclient.Client{Endpoint: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
-				Nameserver: nameserver(d.upstreams), Panicked: d.panicked}
+				Nameserver: nameserver(d.upstreams), Control: control(d.cfg), Panicked: d.panicked}
 			defer client.Close()
 			said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.both(c)...)})
 			if err == nil {

@@ -47,6 +47,15 @@ says. Exit codes: 0 it answered, 1 it did not.
 `,
 		run: healthcheckCommand,
 	}, {
+		name:    "capture",
+		usage:   []string{"capture install", "capture remove"},
+		summary: "put the rules of HYCO_CAPTURE=redirect in place, or take them away",
+		about: `For an init container that has the capability NET_ADMIN in the sidecar's place:
+it takes the sidecar's settings. A sidecar that has the capability itself needs
+neither. Exit codes: 0 done, 1 it could not be done.
+`,
+		run: captureCommand,
+	}, {
 		name:    "version",
 		usage:   []string{"version"},
 		summary: "print the version",

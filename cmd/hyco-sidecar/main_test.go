@@ -39,6 +39,7 @@ idle time-out                off
 connections at most          4096
 warm connections             1
 time to drain                25s
+capture                      off
 probes, metrics and status   127.0.0.1:8477
 log                          info, auto
 proxy                        none

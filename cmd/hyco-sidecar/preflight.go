@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
@@ -44,7 +46,7 @@ const preflightWait = 5 * time.Second
 func (p *preflight) run(ctx context.Context) []admin.Finding {
 	ctx, cancel := context.WithTimeout(ctx, preflightWait)
 	defer cancel()
-	looks := []func(context.Context) []admin.Finding{p.names, p.others, p.loops, p.ports, p.signatures}
+	looks := []func(context.Context) []admin.Finding{p.names, p.others, p.loops, p.ports, p.routes, p.signatures}
 	asked := make(map[string]bool)
 	for _, e := range p.endpoints {
 		if !asked[e.Namespace] { // whose endpoints share a client: the first one's asks
@@ -154,7 +156,33 @@ func (p *preflight) loops(ctx context.Context) []admin.Finding {
 // ports tells that all is bound, or the process would not have come so far; what
 // cannot be is told by bind.
 func (p *preflight) ports(context.Context) []admin.Finding {
+	if p.cfg.Capture == config.Redirect {
+		return fine("captured", "connections to %d endpoints are led to port %d", len(p.endpoints), p.cfg.CapturePort)
+	}
 	return fine("ports_bound", "%d endpoints and the resolver are bound", len(p.endpoints))
+}
+
+// routes looks for endpoints that the kernel would not even begin to connect to: it
+// chooses a way before the rules are asked.
+func (p *preflight) routes(ctx context.Context) []admin.Finding {
+	var unrouted []string
+	for _, e := range p.endpoints {
+		if !e.Literal {
+			continue
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, "udp", e.listen.String()) // which sends nothing
+		switch {
+		case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+			unrouted = append(unrouted, e.name)
+		case err == nil:
+			conn.Close()
+		}
+	}
+	if len(unrouted) == 0 {
+		return nil
+	}
+	return fault(levelError, "no_route_to_endpoint", "give this network namespace a route to it, such as a default one: nothing is sent there",
+		"no route leads to %s: apps get an error before the connection can be captured", strings.Join(unrouted, ", "))
 }
 
 // signatures looks for ready-made ones that end within a day.

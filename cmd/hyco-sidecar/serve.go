@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/capture"
 	"hyco-sidecar/cmd/hyco-sidecar/secrets"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
@@ -112,9 +113,23 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 			log.Info("draining", "asked_by", "/quitquitquit")
 		}
 	}
-	bound, err := bind(ctx, cfg.DNSListen, cfg.AdminListen, p.endpoints)
+	var lanes *capture.Plan
+	if p.keeper != nil {
+		lanes = &p.keeper.Plan
+	}
+	bound, err := bind(ctx, cfg.DNSListen, cfg.AdminListen, p.endpoints, lanes)
 	if err != nil {
 		return err
+	}
+	if p.keeper != nil {
+		if err := p.keeper.Start(ctx); err != nil {
+			bound.close()
+			if ctx.Err() != nil {
+				log.Info("stopped")
+				return nil
+			}
+			return uncaptured(err)
+		}
 	}
 
 	beside := func(part string, serve func(ctx context.Context) error) (stop func() error) {
@@ -174,6 +189,17 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 		defer panicked.raise()
 		p.credentials.watchExpiry(watching)
 	})
+	if p.keeper != nil {
+		looking.Go(func() {
+			defer panicked.raise()
+			capture.Answer(bound.canary)
+		})
+		looking.Go(func() {
+			defer panicked.raise()
+			defer bound.canary.Close()
+			p.keeper.Run(watching)
+		})
+	}
 	looking.Go(func() {
 		defer panicked.raise()
 		p.watchListeners(ctx, log)

@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 
 	"hyco-sidecar/config"
-	"hyco-sidecar/relayclient"
 )
 
 // configCommand prints what run would do, without secrets.
@@ -44,7 +43,7 @@ func configCommand(c *call, args []string) int {
 func printHosts(w io.Writer, cfg config.Config) {
 	seen := make(map[string]bool)
 	for _, c := range cfg.Connections {
-		if !seen[c.Host] {
+		if !c.Literal && !seen[c.Host] {
 			seen[c.Host] = true
 			fmt.Fprintf(w, "%s\t%s\n", c.Address, c.Host)
 		}
@@ -67,7 +66,7 @@ func hybridConnection(c config.Connection) string {
 func printConfig(w io.Writer, cfg config.Config) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ENDPOINT\tADDRESS\tHYBRID CONNECTION\tNAMESPACE\tCREDENTIAL")
-	for _, e := range plan(cfg, func(string) *relayclient.Client { return nil }) {
+	for _, e := range plan(cfg, nil) {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.name, e.listen, hybridConnection(e.Connection), e.Namespace, credentialsOf(e.Connection, kindOf(cfg)))
 	}
 	tw.Flush()
@@ -86,6 +85,10 @@ func printConfig(w io.Writer, cfg config.Config) {
 	if cfg.AdminListen != nil {
 		admin = strings.Join(texts(cfg.AdminListen), ", ")
 	}
+	captured := string(cfg.Capture)
+	if cfg.Capture == config.Redirect {
+		captured += fmt.Sprintf(", to port %d", cfg.CapturePort)
+	}
 	rows := [][2]string{
 		{"resolver", strings.Join(texts(cfg.DNSListen), ", ")},
 		{"other names go to", none(texts(cfg.DNSUpstreams))},
@@ -97,6 +100,7 @@ func printConfig(w io.Writer, cfg config.Config) {
 		{"connections at most", fmt.Sprint(cfg.MaxConnections)},
 		{"warm connections", fmt.Sprint(cfg.WarmConnections)},
 		{"time to drain", cfg.DrainTimeout.String()},
+		{"capture", captured},
 		{"probes, metrics and status", admin},
 		{"log", strings.ToLower(cfg.LogLevel.String()) + ", " + cfg.LogFormat},
 	}

@@ -12,17 +12,16 @@ import (
 	"hyco-sidecar/test/relay"
 )
 
-// The files of the one certificate, for 127.0.0.1, that everything on the far
-// side shows.
+// The files of the one certificate that everything on the far side shows.
 const (
 	caFile   = "ca.pem"
 	certFile = "cert.pem"
 	keyFile  = "key.pem"
 )
 
-// writeCertificate makes the certificate and writes it into dir.
-func writeCertificate(dir string) error {
-	cert, caPEM, err := relay.NewCertificate("127.0.0.1")
+// writeCertificate makes the certificate for an IP address and writes it into dir.
+func writeCertificate(dir, ip string) error {
+	cert, caPEM, err := relay.NewCertificate(ip)
 	if err != nil {
 		return err
 	}

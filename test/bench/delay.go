@@ -28,7 +28,7 @@ func playDelay(args []string) error {
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := openPort()
 	if err != nil {
 		return err
 	}

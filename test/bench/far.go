@@ -45,7 +45,7 @@ func playRelay(args []string) error {
 	if len(args) > 1 && args[1] == "p384" {
 		server.Curves = []tls.CurveID{tls.CurveP384}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := openPort()
 	if err != nil {
 		return err
 	}

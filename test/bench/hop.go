@@ -63,7 +63,7 @@ func serverConfig(dir string) (*tls.Config, error) {
 }
 
 func (h hop) serve() error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := openPort()
 	if err != nil {
 		return err
 	}

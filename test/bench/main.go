@@ -21,7 +21,10 @@ func main() {
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(play(role, os.Args[1:]))
 	}
-	os.Exit(benchmark().Main())
+	if len(os.Args) > 1 && os.Args[1] == "capture" {
+		os.Exit(captureMain())
+	}
+	os.Exit(benchmark().Main(os.Args[1:]))
 }
 
 func benchmark() *frame.Benchmark {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -34,6 +35,14 @@ func play(role string, args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// addressVariable is the IP address that a role listens on; empty is loopback's.
+const addressVariable = "HYCO_BENCH_ADDRESS"
+
+// openPort listens where the role is told to.
+func openPort() (net.Listener, error) {
+	return net.Listen("tcp", cmp.Or(os.Getenv(addressVariable), "127.0.0.1")+":0")
 }
 
 const listeningText = "listening "

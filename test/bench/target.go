@@ -22,7 +22,7 @@ const silence = time.Minute
 
 // playTarget is the private server behind everything.
 func playTarget([]string) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := openPort()
 	if err != nil {
 		return err
 	}

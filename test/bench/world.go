@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"hyco-sidecar/test/program"
@@ -11,6 +13,8 @@ import (
 
 // world is all processes of a measurement.
 type world struct {
+	far far // where the roles are
+
 	scratch string // folder of the program and the certificate; gone with the world
 	self    string // this program
 	target  string // address of the target
@@ -21,9 +25,16 @@ type world struct {
 	loopback program.Loopback
 }
 
+// far is where the roles are: on this machine's loopback, or in a network namespace
+// of their own.
+type far struct {
+	ip      string   // empty: 127.0.0.1
+	command []string // begins a program there; empty: none is needed
+}
+
 // newWorld builds the sidecar and starts everything behind the forwarders.
-func newWorld(ctx context.Context) (w *world, err error) {
-	w = &world{}
+func newWorld(ctx context.Context, far far) (w *world, err error) {
+	w = &world{far: far}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -38,7 +49,7 @@ func newWorld(ctx context.Context) (w *world, err error) {
 	if err := program.Build(ctx, w.scratch, false, "hyco-sidecar/cmd/hyco-sidecar"); err != nil {
 		return nil, err
 	}
-	if err := writeCertificate(w.scratch); err != nil {
+	if err := writeCertificate(w.scratch, cmp.Or(far.ip, "127.0.0.1")); err != nil {
 		return nil, err
 	}
 	if w.target, err = w.role(ctx, "target"); err != nil {
@@ -66,7 +77,8 @@ func (w *world) startRelay(ctx context.Context, curves ...string) (address strin
 // role starts this program in one of its roles and returns the address that it
 // listens on.
 func (w *world) role(ctx context.Context, role string, args ...string) (address string, err error) {
-	p, err := w.Start(program.Command{Path: w.self, Args: args, Env: []string{roleVariable + "=" + role}})
+	argv := slices.Concat(w.far.command, []string{w.self}, args)
+	p, err := w.Start(program.Command{Path: argv[0], Args: argv[1:], Env: []string{roleVariable + "=" + role, addressVariable + "=" + w.far.ip}})
 	if err != nil {
 		return "", err
 	}

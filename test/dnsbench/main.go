@@ -22,7 +22,7 @@ func main() {
 	if os.Getenv(roleVariable) != "" {
 		os.Exit(play())
 	}
-	os.Exit(benchmark().Main())
+	os.Exit(benchmark().Main(os.Args[1:]))
 }
 
 // play is the upstream until its process is killed; it returns the exit code.

@@ -13,6 +13,11 @@ import (
 func TestAppsThatCloseFullyLeaveNoTunnels(t *testing.T) {
 	t.Parallel()
 	needs(t)
+	closeFully(t)
+}
+
+// closeFully is the test, for a sidecar with further settings.
+func closeFully(t *testing.T, further ...string) {
 	const (
 		apps   = 500
 		soon   = 5 * time.Second
@@ -27,7 +32,7 @@ func TestAppsThatCloseFullyLeaveNoTunnels(t *testing.T) {
 	contoso := w.relay(t, contoso, "late-hc=late.corp.example:80@"+late)
 	fabrikam := w.relay(t, fabrikam, "silent-hc=silent.corp.example:90@"+silent)
 	settings := w.settings(t, append(contoso.connections, fabrikam.connections...), contoso.caFile, fabrikam.caFile)
-	s := w.sidecar(t, append(settings, "HYCO_WARM_CONNECTIONS=0")...) // a spare connection is no tunnel
+	s := w.sidecar(t, append(append(settings, "HYCO_WARM_CONNECTIONS=0"), further...)...) // a spare connection is no tunnel
 
 	asking := w.crowd(t, "ask", apps, apps, "late.corp.example:80")
 	asking.awaitText(t, "all open")

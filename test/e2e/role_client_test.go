@@ -18,6 +18,7 @@ import (
 // playClient is an app that does what it is told on stdin, a line a step, and
 // answers each with one line: what it saw, in the terms an app sees it in.
 //
+//	from PORT          ok; the next dial is from this port, which others may use as well
 //	dial HOST:PORT     ok
 //	attempt HOST:PORT  as dial and then readall, for what may be reset before dial has returned
 //	write TEXT         ok; a line break is added
@@ -31,6 +32,7 @@ import (
 // What fails is answered by the name of the error and the bytes it had.
 func playClient(in io.Reader, out io.Writer) error {
 	var conn *net.TCPConn
+	var dialer net.Dialer
 	var buffered *bufio.Reader
 	steps := bufio.NewScanner(in)
 	for steps.Scan() {
@@ -41,9 +43,14 @@ func playClient(in io.Reader, out io.Writer) error {
 		hash := sha256.New()
 		saw := "ok"
 		switch verb {
+		case "from":
+			dialer.LocalAddr = &net.TCPAddr{Port: int(size)}
+			dialer.Control = func(_, _ string, c syscall.RawConn) error {
+				return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) })
+			}
 		case "dial", "attempt":
 			var c net.Conn
-			if c, err = net.Dial("tcp", arg); err == nil {
+			if c, err = dialer.Dial("tcp", arg); err == nil {
 				conn = c.(*net.TCPConn)
 				buffered = bufio.NewReader(conn)
 			}

@@ -3,6 +3,7 @@ package manifests_test
 import (
 	"maps"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,30 @@ func checkPod(t *testing.T, spec *corev1.PodSpec) {
 	}
 	checkSecrets(t, spec)
 	checkGrace(t, spec)
+}
+
+// checkCapture holds the init container that installs rules, where there is one, to the
+// sidecar's settings and to one right, and takes it out of the pod.
+func checkCapture(t *testing.T, objects []runtime.Object, spec *corev1.PodSpec) {
+	t.Helper()
+	first := spec.InitContainers[0]
+	if first.Name != "hyco-capture" {
+		return
+	}
+	rules := settings(t, objects, spec)
+	spec.InitContainers = spec.InitContainers[1:]
+	sidecar := settings(t, objects, spec)
+	if rules.Capture != config.Redirect || sidecar.Capture != config.Redirect || rules.CapturePort != sidecar.CapturePort || !reflect.DeepEqual(rules.Connections, sidecar.Connections) {
+		t.Errorf("the rules are of other settings: %v instead of %v", rules.Connections, sidecar.Connections)
+	}
+	s := first.SecurityContext
+	if *s.RunAsUser != 0 || *s.RunAsNonRoot || !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation ||
+		!slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) || !slices.Equal(s.Capabilities.Add, []corev1.Capability{"NET_ADMIN"}) {
+		t.Errorf("the securityContext of %s is %v", first.Name, s)
+	}
+	if !slices.Equal(first.Args, []string{"capture", "install"}) || len(first.Command) > 0 || first.RestartPolicy != nil || first.Image != spec.InitContainers[0].Image {
+		t.Errorf("%s runs %v %v of %s, restartPolicy %v", first.Name, first.Command, first.Args, first.Image, first.RestartPolicy)
+	}
 }
 
 // checkSecrets: connection strings come as files, and to the sidecar alone.
@@ -150,8 +175,18 @@ func configMap(t *testing.T, objects []runtime.Object, name string) map[string]s
 	return nil
 }
 
-// environment is what the kubelet gives the sidecar, with its secrets' files in
-// place. The program has to take it.
+// settings are what the program makes of its environment.
+func settings(t *testing.T, objects []runtime.Object, spec *corev1.PodSpec) config.Config {
+	t.Helper()
+	cfg, err := config.Load(environment(t, objects, spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// environment is what the kubelet gives the first init container, with its secrets'
+// files in place. The program has to take it.
 func environment(t *testing.T, objects []runtime.Object, spec *corev1.PodSpec) []string {
 	t.Helper()
 	c := spec.InitContainers[0]

@@ -110,6 +110,7 @@ func TestEveryExampleRendersAndCarriesTheSidecar(t *testing.T) {
 			for _, o := range objects {
 				if spec, _, namespace := template(o); spec != nil {
 					pods++
+					checkCapture(t, objects, spec)
 					checkPod(t, spec)
 					checkResolver(t, objects, spec, namespace)
 					environment(t, objects, spec)

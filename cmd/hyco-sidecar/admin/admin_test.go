@@ -258,6 +258,7 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 	m.Listeners(sql, 2)
 	m.Reloaded(true)
 	m.Reloaded(false)
+	m.Captured(false)
 	if got := m.Status().Endpoints[0].Credential; got != "shared access signature until 2027-01-15T08:00:00Z (secondary)" {
 		t.Errorf("the credential is %q", got)
 	}
@@ -323,6 +324,7 @@ func TestMetricsEqualWhatHappened(t *testing.T) {
 		`hyco_secret_reloads_total{result="changed"} 1`,
 		`hyco_endpoint_listeners{endpoint="sql01.corp.example:1433"} 2`,
 		`hyco_secret_reloads_total{result="rejected"} 1`,
+		`hyco_capture_in_place 0`,
 	} {
 		if !slices.Contains(lines, want+"\n") {
 			t.Errorf("no line %s", want)

@@ -35,6 +35,8 @@ var (
 	buildInfo = define("gauge", "hyco_build_info", "Always 1; the labels say what runs.", "version", "goversion")
 	draining  = define("gauge", "hyco_draining", "1 while the process drains after SIGTERM or /quitquitquit.")
 
+	captureInPlace = define("gauge", "hyco_capture_in_place", "With HYCO_CAPTURE=redirect: 1 while the rules are in place that lead connections to the sidecar, 0 while they are gone; else absent.")
+
 	connectionsAccepted = define("counter", "hyco_connections_accepted_total", "Connections of apps that were accepted.", "endpoint")
 	connectionsEnded    = define("counter", "hyco_connections_total", "Connections that have ended, by cause; docs/troubleshooting.md explains the causes.", "endpoint", "cause")
 	connectionsOpen     = define("gauge", "hyco_connections_open", "Connections that are being dialled or are open.", "endpoint")
@@ -78,7 +80,7 @@ var metrics = []*metric{
 	relayAttempts, clockOffset,
 	tokenExpiry, tokenRequests,
 	dnsQueries, dnsDropped, dnsAppQueries, dnsLastAppQuery, upstreamSeconds, dnsUpstreamErrors,
-	buildInfo, draining,
+	captureInPlace, buildInfo, draining,
 }
 
 func (d *metric) histogram() *prometheus.HistogramVec {
@@ -112,6 +114,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.put(buildInfo, 1, c.version, runtime.Version())
 	s.put(draining, truth(c.current() == Draining))
 	s.put(connectionsLimit, float64(c.limit))
+	if in := c.captured.Load(); in != nil {
+		s.put(captureInPlace, truth(*in))
+	}
 	for _, e := range c.endpoints {
 		e.collect(s)
 	}

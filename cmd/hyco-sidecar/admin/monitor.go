@@ -31,8 +31,9 @@ type Monitor struct {
 
 	reloads, reloadsRejected atomic.Int64 // of secrets
 
-	open  atomic.Int64
-	state atomic.Value // State
+	open     atomic.Int64
+	state    atomic.Value         // State
+	captured atomic.Pointer[bool] // nil: not by rules
 
 	mu       sync.Mutex
 	findings []Finding
@@ -92,6 +93,10 @@ func NewMonitor(plan Plan) *Monitor {
 func (m *Monitor) Enter(s State) { m.state.Store(s) }
 
 func (m *Monitor) current() State { return m.state.Load().(State) }
+
+// Captured notes whether the rules are in place that lead connections here. It is
+// never called where none are needed.
+func (m *Monitor) Captured(inPlace bool) { m.captured.Store(&inPlace) }
 
 // Found notes what a look around has found, instead of what one before did.
 func (m *Monitor) Found(findings []Finding) {

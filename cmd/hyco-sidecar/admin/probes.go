@@ -39,6 +39,19 @@ func (m *Monitor) room() condition {
 	return c
 }
 
+// ready are the conditions for connections to be served.
+func (m *Monitor) ready() []condition {
+	all := []condition{m.started(), m.staying(), m.room()}
+	if in := m.captured.Load(); in != nil {
+		c := condition{name: "capture", well: "the rules are in place"}
+		if !*in {
+			c.problem = "the rules that lead connections here are gone"
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
 // answerProbe says ok, or 503 and what does not hold. With ?verbose it goes
 // through all conditions.
 func answerProbe(w http.ResponseWriter, r *http.Request, all ...condition) {

@@ -99,7 +99,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { answerProbe(w, r) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		answerProbe(w, r, s.Monitor.started(), s.Monitor.staying(), s.Monitor.room())
+		answerProbe(w, r, s.Monitor.ready()...)
 	})
 	mux.HandleFunc("GET /startupz", func(w http.ResponseWriter, r *http.Request) { answerProbe(w, r, s.Monitor.started()) })
 	mux.Handle("GET /metrics", onlyHere(promhttp.HandlerFor(s.Monitor.registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})))

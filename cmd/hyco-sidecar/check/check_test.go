@@ -25,6 +25,7 @@ func endpoint(host string, port uint16) check.Endpoint {
 	return check.Endpoint{
 		Name: fmt.Sprintf("%s:%d", host, port), Host: host,
 		Address:   netip.AddrPortFrom(netip.MustParseAddr("127.77.1.2"), port),
+		Arrive:    netip.AddrPortFrom(netip.MustParseAddr("127.77.1.2"), port),
 		Namespace: "contoso.servicebus.windows.net", Entity: "sql01-hc", Credential: "key defaultSender",
 	}
 }

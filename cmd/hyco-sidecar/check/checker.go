@@ -20,7 +20,9 @@ import (
 type Endpoint struct {
 	Name       string         // host:port, the host in lower case
 	Host       string         // of Name
-	Address    netip.AddrPort // the stand-in address
+	Address    netip.AddrPort // where apps connect: the stand-in address, or the address itself
+	Arrive     netip.AddrPort // where the sidecar accepts: the same, unless connections are captured
+	Literal    bool           // Host is an address, which nobody looks up
 	Namespace  string         // host[:port] of the relay
 	Entity     string
 	Credential string // by name: "key defaultSender", or NoCredential
@@ -51,6 +53,9 @@ type Checker struct {
 	// Holder finds who listens on an address or, by a wildcard, on its port. Nil
 	// means that this system does not tell.
 	Holder func(netip.AddrPort) (netip.Addr, bool)
+	// Captured looks whether the rules are in place that lead connections to a
+	// running sidecar. Nil means that it needs none.
+	Captured func(ctx context.Context) error
 
 	// Dial makes one attempt to reach a listener. The error is a
 	// *[relayclient.DialError]; the caller closes the connection.
@@ -116,8 +121,8 @@ type surroundings struct {
 // resolver answers, or somebody accepts at a stand-in address.
 func (c *Checker) lookRound(ctx context.Context) surroundings {
 	bound := func(e Endpoint) bool {
-		holder, found := c.Holder(e.Address)
-		return found && holder == e.Address.Addr()
+		holder, found := c.Holder(e.Arrive)
+		return found && holder == e.Arrive.Addr()
 	}
 	if c.Holder != nil && slices.ContainsFunc(c.Endpoints, bound) {
 		return surroundings{running: true}

@@ -16,6 +16,7 @@ const (
 	DNSWrongAddress Verdict = "dns_wrong_address" // it is a sidecar, which gives another address
 
 	ListenerNotBound Verdict = "listener_not_bound" // nobody accepts at the stand-in address
+	CaptureMissing   Verdict = "capture_missing"    // the rules are not in place that lead connections there
 
 	RelayNameUnknown  Verdict = "relay_name_unknown"
 	RelayUnreachable  Verdict = "relay_unreachable"
@@ -65,6 +66,7 @@ var ordered = []struct {
 	{DNSNotReaching, 20, Resolver},
 	{DNSWrongAddress, 21, Resolver},
 	{ListenerNotBound, 30, Socket},
+	{CaptureMissing, 31, Socket},
 	{RelayNameUnknown, 40, RelayName},
 	{RelayUnreachable, 50, RelayPort},
 	{ProxyFailed, 51, RelayPort},

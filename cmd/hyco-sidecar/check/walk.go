@@ -30,7 +30,7 @@ func (c *Checker) walk(ctx context.Context, name string, here surroundings) Resu
 			return w.Result
 		}
 		w.names(ctx, here)
-		w.socket(here.running)
+		w.socket(ctx, here.running)
 		w.beyond(ctx)
 	}
 	w.judge()
@@ -119,6 +119,9 @@ const noSidecar = "no sidecar runs here"
 // names asks the resolver for the stand-in address.
 func (w *walk) names(ctx context.Context, here surroundings) {
 	switch {
+	case w.e.Literal:
+		w.skip(Resolver, "apps look no address up")
+		return
 	case !here.running && here.silence != "":
 		w.fail(Resolver, 0, DNSNotReaching, here.silence, "start the sidecar, or have it listen there (HYCO_DNS_LISTEN)")
 		return
@@ -224,9 +227,9 @@ func joined(addrs []netip.Addr) string {
 	return strings.Join(all, ", ")
 }
 
-// socket looks for whoever accepts at the stand-in address. It asks the kernel,
-// for to connect would open a tunnel.
-func (w *walk) socket(running bool) {
+// socket looks for whoever accepts where the endpoint's connections arrive. It asks
+// the kernel, for to connect would open a tunnel.
+func (w *walk) socket(ctx context.Context, running bool) {
 	switch {
 	case !running:
 		w.skip(Socket, noSidecar)
@@ -236,10 +239,21 @@ func (w *walk) socket(running bool) {
 		return
 	}
 	began := w.begin(Socket)
-	at := w.e.Address
+	at := w.e.Arrive
 	holder, found := w.Holder(at)
+	var uncaptured error
+	if found && holder == at.Addr() && w.Captured != nil {
+		uncaptured = w.Captured(ctx)
+	}
 	took := time.Since(began)
 	switch {
+	case uncaptured != nil && ctx.Err() != nil:
+		w.cutShort(ctx, Socket, took)
+	case uncaptured != nil:
+		w.fail(Socket, took, CaptureMissing, fmt.Sprintf("accepts at %s, but connections to %s are not led there: %v", at, w.e.Address, uncaptured),
+			"see what the running sidecar's log says; where an init container installs the rules, it needs the sidecar's settings")
+	case found && holder == at.Addr() && w.Captured != nil:
+		w.ok(Socket, took, fmt.Sprintf("rules lead connections to %s to %s, which accepts", w.e.Address, at))
 	case found && holder == at.Addr():
 		w.ok(Socket, took, "accepts at "+at.String())
 	case found:

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -65,6 +66,8 @@ type Options struct {
 	RootCAs  *x509.CertPool // for Entra ID; nil: the system's
 	Resolver *net.Resolver  // looks up who is asked; nil: net's
 	Logger   *slog.Logger   // nil discards
+	// Control prepares the sockets of connections, as [net.Dialer]'s does.
+	Control func(network, address string, c syscall.RawConn) error
 	// Panicked is called on the Source's goroutine when it panics, with the panic's
 	// value and the goroutine's stack, and ends the process. If it returns, or is
 	// nil, the panic takes its course.

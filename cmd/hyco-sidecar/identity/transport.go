@@ -30,7 +30,7 @@ func newClient(o Options) *http.Client {
 				}
 				return http.ProxyFromEnvironment(r)
 			},
-			DialContext:            (&net.Dialer{Timeout: connectTimeout, Resolver: o.Resolver}).DialContext,
+			DialContext:            (&net.Dialer{Timeout: connectTimeout, Resolver: o.Resolver, Control: o.Control}).DialContext,
 			TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
 			IdleConnTimeout:        5 * time.Second, // from the first request of a fetch to its second
 			MaxResponseHeaderBytes: 64 << 10,

@@ -42,10 +42,9 @@ type Run struct {
 	figures []*Figure
 }
 
-// Main runs the program with the arguments of the process and returns the exit
-// code.
-func (b *Benchmark) Main() int {
-	switch err := b.Run(os.Args[1:], os.Stdout, os.Stderr); {
+// Main runs the program with these arguments and returns the exit code.
+func (b *Benchmark) Main(args []string) int {
+	switch err := b.Run(args, os.Stdout, os.Stderr); {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	default:

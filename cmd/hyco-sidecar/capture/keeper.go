@@ -1,0 +1,211 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+)
+
+// Keeper keeps the rules in place while a sidecar serves.
+type Keeper struct {
+	Plan Plan
+	// Logger is told when the rules go and come. Nil discards.
+	Logger *slog.Logger
+	// InPlace is told whether they are there, whenever that changes. Nil means nobody.
+	InPlace func(bool)
+
+	claim io.Closer
+	ours  bool // installed by this process, which repairs and removes them
+
+	rules kernel // tests have others
+}
+
+// kernel is where the rules are.
+type kernel interface {
+	install(Plan) error
+	remove() error
+	verify(context.Context, Plan) error
+}
+
+// Start installs the rules, or makes sure that those are there which somebody else
+// has installed, where this process may not. The plan's places have to be bound, that
+// of the canary included. After a Start without error, Run has to be called. The
+// error is a *[Fault], or that of ctx.
+func (k *Keeper) Start(ctx context.Context) error {
+	if k.rules == nil {
+		k.rules = nftablesOfThisNamespace{}
+	}
+	var err error
+	if k.claim, err = claim(); err != nil {
+		return err
+	}
+	if err := k.install(ctx); err != nil {
+		k.claim.Close()
+		return err
+	}
+	k.tell(true)
+	return nil
+}
+
+// install is the rest of Start.
+func (k *Keeper) install(ctx context.Context) error {
+	denied := k.rules.install(k.Plan)
+	if denied != nil && !errors.Is(denied, ErrNotPermitted) {
+		return denied
+	}
+	k.ours = denied == nil
+	err := k.rules.verify(ctx, k.Plan)
+	switch {
+	case ctx.Err() != nil:
+		err = ctx.Err()
+	case err == nil && !k.ours:
+		k.logger().Info("the rules that lead connections here were installed before, and stay")
+	case err != nil && !k.ours:
+		return denied
+	}
+	if err != nil && k.ours {
+		return errors.Join(err, k.rules.remove())
+	}
+	return err
+}
+
+// checkEvery is how often the rules are looked for. Whoever loads a firewall anew
+// often empties all tables first.
+const checkEvery = 10 * time.Second
+
+// Run looks for the rules until ctx ends, and puts them back if they are gone and
+// were installed here. Then it removes those, and returns.
+func (k *Keeper) Run(ctx context.Context) {
+	in := true
+	for {
+		timer := time.NewTimer(checkEvery)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			k.stop()
+			return
+		}
+		were := in
+		switch err := k.rules.verify(ctx, k.Plan); {
+		case ctx.Err() != nil || err != nil && !errors.Is(err, ErrMissing): // nothing is known
+		case err == nil:
+			in = true
+			if !were {
+				k.logger().Info("connections are captured again")
+			}
+		case k.ours:
+			in = k.repair(were)
+		default:
+			in = false
+			if were {
+				k.lost(ErrMissing)
+			}
+		}
+		if in != were {
+			k.tell(in)
+		}
+	}
+}
+
+// repair puts the rules back, and reports whether they are in place.
+func (k *Keeper) repair(were bool) bool {
+	failed, _ := errors.AsType[*Fault](k.rules.install(k.Plan))
+	switch {
+	case failed == nil:
+		k.logger().Warn("the rules that lead connections here were gone, and are in place again", "next", "find out what removes nftables' table hyco_sidecar: connections that began meanwhile went elsewhere")
+	case were:
+		k.lost(failed)
+	}
+	return failed == nil
+}
+
+// lost tells that connections go elsewhere.
+func (k *Keeper) lost(f *Fault) {
+	k.logger().Error("connections are not captured any more", "reason", f.Reason(), "error", f.Error(), "next", f.Next())
+}
+
+// stop takes the rules away where they are ours, and ends what Start began.
+func (k *Keeper) stop() {
+	if k.ours {
+		if failed, ok := errors.AsType[*Fault](k.rules.remove()); ok {
+			k.logger().Error("the rules that lead connections here stay behind", "reason", failed.Reason(), "error", failed.Error(), "next", "remove them with `hyco-sidecar capture remove`, or start the sidecar again")
+		}
+	}
+	k.claim.Close()
+}
+
+func (k *Keeper) tell(in bool) {
+	if k.InPlace != nil {
+		k.InPlace(in)
+	}
+}
+
+func (k *Keeper) logger() *slog.Logger {
+	if k.Logger != nil {
+		return k.Logger
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// claim makes this sidecar the only one that captures in the network namespace: two
+// would take the rules from one another. An abstract socket is the namespace's, as
+// the rules are, and ends with the process.
+func claim() (io.Closer, error) {
+	ln, err := net.Listen("unix", "@hyco-sidecar-capture")
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, ErrTaken
+	case err != nil:
+		return nil, failure(err)
+	}
+	return ln, nil
+}
+
+// Answer takes the canary's connections, of which nothing else is expected, until ln
+// is closed.
+func Answer(ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // no descriptors; meanwhile the kernel takes the connections
+			time.Sleep(100 * time.Millisecond)
+		default:
+			conn.Close()
+		}
+	}
+}
+
+// nftablesOfThisNamespace are the rules that count.
+type nftablesOfThisNamespace struct{}
+
+func (nftablesOfThisNamespace) install(p Plan) error { return p.Install() }
+
+func (nftablesOfThisNamespace) remove() error { return Remove() }
+
+func (nftablesOfThisNamespace) verify(ctx context.Context, p Plan) error { return p.Verify(ctx) }
+
+// verifyWait bounds a connection within this machine.
+const verifyWait = 2 * time.Second
+
+// Verify connects to the canary, which takes a sidecar that serves. The error is
+// [ErrMissing] where just these lanes are not in place, and else of the network.
+func (p Plan) Verify(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, verifyWait)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.Canary.From.String())
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ErrMissing
+	case err != nil:
+		return failure(err)
+	}
+	conn.Close()
+	return nil
+}

@@ -1,0 +1,19 @@
+//go:build !linux
+
+package capture
+
+import (
+	"errors"
+	"syscall"
+)
+
+var errOtherSystem = ErrUnsupported.because(errors.New("this is not Linux"))
+
+// Install is for Linux.
+func (p Plan) Install() error { return errOtherSystem }
+
+// Remove is for Linux.
+func Remove() error { return errOtherSystem }
+
+// Exempt has nothing to do where there are no rules.
+func Exempt(_, _ string, _ syscall.RawConn) error { return nil }

@@ -1,0 +1,143 @@
+package capture
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// table holds all rules. Its name tells an operator whose it is, and the sidecar
+// what to replace.
+var table = &nftables.Table{Family: nftables.TableFamilyINet, Name: "hyco_sidecar"}
+
+// Install puts the plan's rules in the place of all that were there, at once. The
+// error is a *[Fault].
+func (p Plan) Install() error {
+	c, err := nftables.New()
+	if err != nil {
+		return understood(err)
+	}
+	replace(c)
+	c.AddTable(table)
+	chain := c.AddChain(&nftables.Chain{
+		Table: table, Name: "output", Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest,
+	})
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exempted})
+	four, six := slices.Clone(p.Lanes), []Lane(nil)
+	four = slices.DeleteFunc(append(four, p.Canary), func(l Lane) bool {
+		if l.From.Addr().Is6() {
+			six = append(six, l)
+		}
+		return l.From.Addr().Is6()
+	})
+	for _, f := range []family{ipv4, ipv6} {
+		lanes := four
+		if f.proto == unix.NFPROTO_IPV6 {
+			lanes = six
+		}
+		if err := f.install(c, chain, lanes); err != nil {
+			return understood(err)
+		}
+	}
+	return understood(c.Flush())
+}
+
+// Remove takes the rules away, whoever installed them; none is no error. The error
+// is a *[Fault].
+func Remove() error {
+	c, err := nftables.New()
+	if err != nil {
+		return understood(err)
+	}
+	replace(c)
+	return understood(c.Flush())
+}
+
+// replace removes the table, which has to be there for that.
+func replace(c *nftables.Conn) {
+	c.AddTable(table)
+	c.DelTable(table)
+}
+
+// exempted ends the rules for connections of the sidecar's own.
+var exempted = []expr.Any{
+	&expr.Meta{Key: expr.MetaKeyPRIORITY, Register: unix.NFT_REG_1},
+	&expr.Cmp{Register: unix.NFT_REG_1, Data: binaryutil.NativeEndian.PutUint32(ownPriority)},
+	&expr.Verdict{Kind: expr.VerdictReturn},
+}
+
+// family is what differs between IPv4 and IPv6.
+type family struct {
+	name       string
+	proto      byte // of netfilter
+	addr       nftables.SetDatatype
+	at, length uint32 // of the destination in the header
+	port       uint32 // the register behind the address, both where it is looked up and where it is found
+}
+
+var (
+	ipv4 = family{"ipv4", unix.NFPROTO_IPV4, nftables.TypeIPAddr, 16, 4, unix.NFT_REG32_01}
+	ipv6 = family{"ipv6", unix.NFPROTO_IPV6, nftables.TypeIP6Addr, 24, 16, unix.NFT_REG32_04}
+)
+
+// atOnce bounds the elements of one message, whose length has 16 bits.
+const atOnce = 500
+
+// install adds a map of the lanes and the rule that goes by it.
+func (f family) install(c *nftables.Conn, chain *nftables.Chain, lanes []Lane) error {
+	if len(lanes) == 0 {
+		return nil
+	}
+	place := nftables.MustConcatSetType(f.addr, nftables.TypeInetService)
+	set := &nftables.Set{Table: table, Name: f.name, IsMap: true, Concatenation: true, KeyType: place, DataType: place}
+	if err := c.AddSet(set, nil); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(lanes, atOnce) {
+		var elements []nftables.SetElement
+		for _, l := range some {
+			elements = append(elements, nftables.SetElement{Key: wire(l.From), Val: wire(l.To)})
+		}
+		if err := c.SetAddElements(set, elements); err != nil {
+			return err
+		}
+	}
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: unix.NFT_REG_1},
+		&expr.Cmp{Register: unix.NFT_REG_1, Data: []byte{f.proto}},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1},
+		&expr.Cmp{Register: unix.NFT_REG_1, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: f.at, Len: f.length, DestRegister: unix.NFT_REG_1},
+		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: f.port},
+		&expr.Lookup{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, IsDestRegSet: true, SetName: set.Name, SetID: set.ID},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.proto), RegAddrMin: unix.NFT_REG_1, RegProtoMin: f.port},
+	}})
+	return nil
+}
+
+// wire is a as keys and values have it: each part fills whole registers of 32 bits.
+func wire(a netip.AddrPort) []byte {
+	return append(binary.BigEndian.AppendUint16(a.Addr().AsSlice(), a.Port()), 0, 0)
+}
+
+// understood turns an error of the kernel's into a Fault.
+func understood(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return ErrNotPermitted
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.EAFNOSUPPORT):
+		return ErrUnsupported.because(err)
+	}
+	return failure(fmt.Errorf("nftables: %w", err))
+}
