@@ -69,8 +69,8 @@ settings: ## write the settings table into README.md
 bench: ## compare with a baseline forwarder, six to eight minutes; the figures go to docs/performance.md
 	$(GO) run ./test/bench -o docs/performance.md
 
-bench-capture: ## compare captured connections with those to bound ports, two minutes, as root; the figures go to docs/performance.md
-	$(GO) run ./test/bench capture -o docs/performance.md
+bench-capture: ## compare captured connections with those to bound ports, four minutes, as root; the figures go to docs/performance.md
+	$(GO) run ./test/bench capture -rounds 9 -o docs/performance.md
 
 bench-dns: ## compare its DNS with dnsmasq and unbound, four minutes; the figures go to docs/performance.md
 	$(GO) run ./test/dnsbench -o docs/performance.md

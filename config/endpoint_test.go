@@ -19,6 +19,10 @@ func TestAddressesAreEndpointsWithCapture(t *testing.T) {
 		}
 	}
 
+	// An address is looked up by nobody, so it may be the relay's own.
+	load(t, "HYCO_CAPTURE=redirect", "HYCO_CONNECTION_0_ENDPOINT=10.1.2.3:443",
+		"HYCO_CONNECTION_0_CONNECTION_STRING=Endpoint=sb://10.1.2.3/;EntityPath=a")
+
 	_, err := config.Load([]string{"HYCO_CAPTURE=redirect", "HYCO_CONNECTION_STRING=" + namespace,
 		"HYCO_ENDPOINTS=127.0.0.1:1=a,[::1]:2=a,0.0.0.0:3=a,224.0.0.1:4=a,[fe80::1%eth0]:5=a,10.1.2.3:6=a,10.1.2.3:6=b"})
 	reports(t, err,
