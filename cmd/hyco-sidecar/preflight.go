@@ -172,7 +172,7 @@ func (p *preflight) routes(ctx context.Context) []admin.Finding {
 		}
 		conn, err := new(net.Dialer).DialContext(ctx, "udp", e.listen.String()) // which sends nothing
 		switch {
-		case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
 			unrouted = append(unrouted, e.name)
 		case err == nil:
 			conn.Close()
