@@ -42,8 +42,12 @@ type Config struct {
 	LogFormat string         // "text", "json" or "auto"
 	RootCAs   *x509.CertPool // the system's and those of HYCO_CA_FILE; nil: the system's alone
 
-	standIns standIns // for endpoints that are discovered later
+	standIns standIns          // for endpoints that are discovered later
+	read     map[string]Secret // the files that Load has read, by path
 }
+
+// Text is what Load has read in the file.
+func (c Config) Text(path string) string { return c.read[path].Reveal() }
 
 // Connection says that an endpoint is reached through a hybrid connection.
 type Connection struct {

@@ -20,8 +20,13 @@ func Load(environ []string) (Config, error) { return LoadFrom(environ, ReadFile)
 
 // LoadFrom is Load with another way to read files.
 func LoadFrom(environ []string, readFile func(path string) (string, error)) (Config, error) {
-	l := loader{readFile: readFile}
-	l.env = readEnvironment(environ, readFile, &l.faults)
+	read := make(map[string]Secret)
+	l := loader{readFile: func(path string) (string, error) {
+		text, err := readFile(path)
+		read[path] = NewSecret(text)
+		return text, err
+	}}
+	l.env = readEnvironment(environ, l.readFile, &l.faults)
 	if err := env.ParseWithOptions(&l.set, env.Options{Environment: l.env.values}); err != nil {
 		return Config{}, fmt.Errorf("config: %w", err) // all fields are text: a fault of the tags, not of the settings
 	}
@@ -54,7 +59,7 @@ func LoadFrom(environ []string, readFile func(path string) (string, error)) (Con
 	if slices.ContainsFunc(c.Connections, func(c Connection) bool { return c.Credential.Entra || c.Secondary.Entra }) {
 		c.Entra = l.entra(environ)
 	}
-	c.SecretFiles = l.env.files
+	c.SecretFiles, c.read = l.env.files, read
 	if err := l.faults.ErrorOrNil(); err != nil {
 		return Config{}, err
 	}

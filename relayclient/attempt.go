@@ -60,7 +60,7 @@ func (c *Client) attempt(ctx context.Context, req Request, credential *choice) (
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel() // the upgraded connection no longer depends on ctx
 
-	t := &try{Client: c, req: req, tokens: credential.source}
+	t := &try{Client: c, req: req, tokens: credential.source, credential: credential}
 	t.Attempt = Attempt{Entity: req.Entity, ID: req.ID, Credential: credential.number()}
 	conn, failed := t.join(ctx)
 	message := "hybrid connection joined"
@@ -81,9 +81,10 @@ func (c *Client) attempt(ctx context.Context, req Request, credential *choice) (
 type try struct {
 	*Client
 	Attempt
-	req    Request
-	tokens TokenSource
-	header http.Header
+	req        Request
+	credential *choice
+	tokens     TokenSource // credential's at the time
+	header     http.Header
 }
 
 // join asks for a token, connects and upgrades.
@@ -91,7 +92,7 @@ func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 	t.header = make(http.Header)
 	t.header.Set("Relay-User-Agent", t.userAgent())
 	if t.tokens != nil {
-		token, err := t.tokens.Token(ctx, t.audience(t.req.Entity))
+		token, err := t.credential.token(ctx, t.audience(t.req.Entity))
 		if err != nil {
 			return nil, t.failed(StageToken, err)
 		}

@@ -43,7 +43,7 @@ func (c *Client) Describe(ctx context.Context, req Request) (d Description, err 
 func (c *Client) describe(ctx context.Context, req Request, credential *choice) (Description, *DialError) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.attemptTimeout, attemptTimeout), ErrAttemptTimeout)
 	defer cancel()
-	t := &try{Client: c, req: req, tokens: credential.source}
+	t := &try{Client: c, req: req, tokens: credential.source, header: make(http.Header)}
 	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.Endpoint+"/"+escapePath(req.Entity)+"?api-version=2016-07", nil)
 	if err != nil {
 		return Description{}, t.failed(StageUpgrade, err)
@@ -51,11 +51,12 @@ func (c *Client) describe(ctx context.Context, req Request, credential *choice) 
 	ask.Header.Set("X-PROCESS-AT", "ServiceBus")
 	ask.Header.Set("Relay-User-Agent", t.userAgent())
 	if t.tokens != nil {
-		token, err := t.tokens.Token(ctx, t.audience(req.Entity))
+		token, err := credential.token(ctx, t.audience(req.Entity))
 		if err != nil {
 			return Description{}, t.failed(StageToken, err)
 		}
 		ask.Header.Set("Authorization", token)
+		t.header.Set("ServiceBusAuthorization", token) // where errors look what was shown
 	}
 	p := newProgress()
 	l, err := c.connect(ctx, p)
@@ -162,18 +163,24 @@ func (d Description) Endpoint() (string, error) {
 	if strings.TrimSpace(d.Metadata) == "" {
 		return "", &MetadataError{reasonMetadataMissing, "the hybrid connection has no metadata"}
 	}
-	var pairs []struct{ Key, Value string }
+	var pairs []struct {
+		Key   string
+		Value any // text, where it is the endpoint's
+	}
 	if err := json.Unmarshal([]byte(d.Metadata), &pairs); err != nil {
 		return "", unusable("the hybrid connection's metadata is not a list of keys and values: %q", sanitize(d.Metadata))
 	}
 	found := ""
 	for _, p := range pairs {
+		value, isText := p.Value.(string)
 		switch {
 		case !strings.EqualFold(p.Key, "endpoint"):
-		case found != "" && !strings.EqualFold(found, p.Value):
-			return "", unusable("the hybrid connection's metadata names two endpoints, %q and %q", sanitize(found), sanitize(p.Value))
+		case !isText:
+			return "", unusable("the hybrid connection's metadata has a key \"endpoint\" whose value is no text")
+		case found != "" && !strings.EqualFold(found, value):
+			return "", unusable("the hybrid connection's metadata names two endpoints, %q and %q", sanitize(found), sanitize(value))
 		default:
-			found = p.Value
+			found = value
 		}
 	}
 	if found == "" {

@@ -2,6 +2,7 @@ package relayclient_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -44,6 +45,10 @@ func TestARefusedTokenOfEntraIDNamesTheRole(t *testing.T) {
 			}
 			if strings.Contains(e.Error(), "eyJ") {
 				t.Errorf("the error shows the token: %v", e)
+			}
+			_, err := w.client.Describe(t.Context(), req)
+			if asked, _ := errors.AsType[*relayclient.DialError](err); asked == nil || asked.Next() != e.Next() {
+				t.Errorf("asked for the endpoint: %v, want the same advice", asked)
 			}
 		})
 	}

@@ -15,8 +15,8 @@ type Opening interface {
 	open(c *Conn, id string) error
 }
 
-// openingTimeout bounds the listener's answer. Neither azbridge nor aztunnel has
-// a bound of its own; aztunnel dials its target first.
+// openingTimeout bounds the listener's answer. Azbridge has no bound of its own;
+// aztunnel dials its target first and gives that 30 s unless it is told otherwise.
 const openingTimeout = 20 * time.Second
 
 // What [DialError.Reason] says of an opening that failed without an answer.
@@ -50,7 +50,7 @@ func (c *Client) introduce(ctx context.Context, conn *Conn, req Request) *DialEr
 		e.Err, e.cancelled = context.Cause(caller), true
 	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
 		e.Err = &openingError{reasonNoAnswer, "the listener took the connection and did not answer what it was sent first",
-			"check that the listener is of the kind that is set in HYCO_CONNECTION_N_LISTENER, and that it reaches its target"}
+			"check that the listener is of the kind that is set in HYCO_CONNECTION_N_LISTENER, and that it reaches its target (aztunnel answers after its --connect-timeout: set that to 15s)"}
 	case !told:
 		e.Err = &openingError{reasonNoAnswer, "the tunnel broke off before the listener had answered: " + err.Error(),
 			"look into the listener's log, and check that it is of the kind that is set in HYCO_CONNECTION_N_LISTENER"}

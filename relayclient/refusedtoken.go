@@ -63,6 +63,8 @@ const noOther = "; the other credential did not work either"
 
 func (e *DialError) nextForOne(reason string) string {
 	switch {
+	case reason == reasonNotReadable && e.bearer:
+		return "give the identity the role Azure Relay Listener as well, or write host:port instead"
 	case reason == reasonNotReadable:
 		return "give the key's rule the Listen right as well, or write host:port instead"
 	case e.allRefused && reason == reasonUnauthorized:

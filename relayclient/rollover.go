@@ -167,6 +167,27 @@ func (c *choice) accepted() {
 	}
 }
 
+// token asks the source. Where there is another one, that has to have its time, too:
+// an identity's endpoint that says nothing must not take all of the caller's.
+func (c *choice) token(ctx context.Context, audience string) (string, error) {
+	if deadline, ok := ctx.Deadline(); ok && c.othersLeft() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	return c.source.Token(ctx, audience)
+}
+
+// othersLeft reports whether there are sources that were not tried.
+func (c *choice) othersLeft() bool {
+	if c.rollover == nil {
+		return false
+	}
+	c.rollover.mu.Lock()
+	defer c.rollover.mu.Unlock()
+	return slices.ContainsFunc(c.rollover.sources, func(s TokenSource) bool { return s != c.source && !slices.Contains(c.tried, s) })
+}
+
 // number is that of what is presented.
 func (c *choice) number() int {
 	if c.rollover == nil {

@@ -229,3 +229,27 @@ func TestFirstKeyIsTriedAgain(t *testing.T) {
 		told.want(t, "using 0")
 	})
 }
+
+// silent is a source that gives no token as long as anybody waits.
+type silent struct{}
+
+func (*silent) Token(ctx context.Context, _ string) (string, error) {
+	<-ctx.Done()
+	return "", context.Cause(ctx)
+}
+
+func TestASourceThatSaysNothingLeavesTimeForTheOther(t *testing.T) {
+	w := start(t, nil)
+	w.listen(t, listener.HalfClose, func(c *net.TCPConn) { c.Close() })
+	tokens := relayclient.NewRollover(&silent{}, relayclient.NewSASKey("defaultSender", sendKey))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	conn, err := w.client.Dial(ctx, relayclient.Request{Entity: "orders-hc", Tokens: tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if tokens.Using() != 1 {
+		t.Error("what worked is not remembered")
+	}
+}

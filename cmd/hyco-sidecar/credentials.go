@@ -46,7 +46,7 @@ type presented struct {
 func newCredentials(environ []string, cfg config.Config, ids *identities, log *slog.Logger) *credentials {
 	k := &credentials{environ: environ, identities: ids, log: log, changed: make(chan struct{}, 1), used: make(map[string]string)}
 	for _, path := range cfg.SecretFiles {
-		k.used[path], _ = config.ReadFile(path)
+		k.used[path] = cfg.Text(path)
 	}
 	k.seen = maps.Clone(k.used)
 	for _, c := range cfg.Connections {
@@ -102,6 +102,14 @@ func (k *credentials) tell(monitor *admin.Monitor) {
 	}
 }
 
+// apart are an endpoint's credentials for questions that say nothing of whether
+// dials may use them: a key that may send need not have the right to ask.
+func (k *credentials) apart(endpoint int) *relayclient.Rollover {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return relayclient.NewRollover(k.endpoints[endpoint].sources...)
+}
+
 // turned writes the line about another credential that is used from now on.
 func (k *credentials) turned(endpoint string, credential int, why *relayclient.DialError) {
 	ctx := context.Background()
@@ -110,6 +118,11 @@ func (k *credentials) turned(endpoint string, credential int, why *relayclient.D
 		return
 	}
 	attrs := []slog.Attr{slog.String("endpoint", endpoint)}
+	if why != nil && why.Stage == relayclient.StageToken {
+		k.log.LogAttrs(ctx, slog.LevelWarn, "there is no token of a credential, using the other", append(attrs,
+			slog.String("error", why.Error()), slog.String("reason", why.Reason()), slog.String("next", why.Next()))...)
+		return
+	}
 	if why != nil {
 		attrs = append(attrs, slog.String("error", why.Error()), slog.String("reason", why.Reason()), slog.Int("status", why.Status), slog.String("phrase", why.Phrase))
 	}
@@ -137,15 +150,16 @@ func (k *credentials) look(hasty bool) (again bool) {
 	for path := range k.used {
 		now[path], _ = config.ReadFile(path) // one that cannot be read is empty, which the settings refuse
 	}
-	if maps.Equal(now, k.seen) {
+	known := maps.Equal(now, k.seen)
+	if known && maps.Equal(now, k.used) {
 		return false
 	}
-	rejected := k.adopt(now)
+	rejected := k.adopt(now) // again where it was rejected: what stood against it may have changed
 	switch {
 	case len(rejected) == 0:
 	case hasty:
 		return false
-	case !maps.Equal(now, k.doubted):
+	case !known && !maps.Equal(now, k.doubted):
 		k.doubted = now
 		return true
 	}
@@ -177,15 +191,37 @@ func (k *credentials) adopt(now map[string]string) (rejected []*config.Fault) {
 		}
 		rejected = append(rejected, faults...)
 		kept := false
-		for _, f := range faults {
-			if path, ok := k.file(f.Variable); ok && try[path] != k.used[path] {
+		keep := func(variable string) bool {
+			path, ok := k.file(variable)
+			changed := ok && try[path] != k.used[path]
+			if changed {
 				try[path], kept = k.used[path], true
+			}
+			return changed
+		}
+		for _, f := range faults {
+			if keep(f.Variable) {
+				continue
+			}
+			// What stands against the other string of the two is said of that one.
+			if other := companion(f.Variable); keep(other) {
+				f.Variable, f.Problem = other, f.Variable+": "+f.Problem
 			}
 		}
 		if !kept {
 			return rejected // the fault is between a file and what else is set
 		}
 	}
+}
+
+// companion is the variable of the other connection string for the same hybrid
+// connections.
+func companion(variable string) string {
+	if first, ok := strings.CutSuffix(variable, "SECONDARY_CONNECTION_STRING"); ok {
+		return first + "CONNECTION_STRING"
+	}
+	first, _ := strings.CutSuffix(variable, "CONNECTION_STRING")
+	return first + "SECONDARY_CONNECTION_STRING"
 }
 
 // parse reads the settings with the files' contents replaced.
@@ -206,6 +242,8 @@ func (k *credentials) parse(contents map[string]string) (config.Config, []*confi
 		switch old := k.endpoints[i].settings; {
 		case c.Namespace != old.Namespace || c.Entity != old.Entity:
 			problem = "it is for another namespace or hybrid connection than before"
+		case c.Credential.None() && !old.Credential.None():
+			problem = "it holds no key, as it did before"
 		case (c.Credential.Entra || c.Secondary.Entra) && !k.identities.has(c.Namespace):
 			problem = "it asks for an identity of Entra ID, as none did before"
 		}

@@ -19,8 +19,9 @@ import (
 )
 
 // discoveryWait is how long a start waits for the relays to say which endpoints
-// there are. Whoever starts the process starts it again then.
-const discoveryWait = time.Minute
+// there are: two attempts. Whoever starts the process starts it again then. Probes
+// give a start half a minute in places, and who is killed does not say why.
+const discoveryWait = 20 * time.Second
 
 // discoverer asks the relays for the endpoints of connections whose endpoint is
 // auto.
@@ -92,6 +93,9 @@ func (d *discoverer) fault(c config.Connection, err error) *config.Fault {
 		if failed.Reason() == "metadata_not_readable" {
 			f.Problem = fmt.Sprintf("auto: %s may not read the hybrid connection %q (metadata_not_readable)", credentialsOf(c, kindOf(d.cfg)), c.Entity)
 			f.Remedy = "give that key's rule the Listen right as well, or write host:port instead of auto"
+			if c.Credential.Entra {
+				f.Remedy = failed.Next()
+			}
 		}
 	}
 	return f

@@ -4,9 +4,10 @@ import (
 	"context"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"strings"
+	"sync"
 	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/check"
 	"hyco-sidecar/relayclient"
 )
 
@@ -16,21 +17,29 @@ const pollListeners = time.Minute
 // watchListeners asks the relays, until ctx ends, how many listeners those
 // endpoints have that were discovered. Where an endpoint is written down, a key
 // need not have the right to ask.
-func (p *parts) watchListeners(ctx context.Context, log *slog.Logger) {
-	var asked []*endpoint
+func (p *parts) watchListeners(ctx context.Context, log *slog.Logger, panicked guard) {
+	var asked []int // of the endpoints
 	for i := range p.endpoints {
 		if p.endpoints[i].Found {
-			asked = append(asked, &p.endpoints[i])
+			asked = append(asked, i)
 		}
 	}
 	if len(asked) == 0 {
 		return
 	}
-	moved := make(map[string]bool)
+	moved := make([]string, len(p.endpoints)) // where each was told to have moved to
 	for {
-		for _, e := range asked {
-			p.askListeners(ctx, e, moved, log)
+		places := make(chan struct{}, 8) // a relay that cannot be reached holds one up for a while
+		var asking sync.WaitGroup
+		for _, i := range asked {
+			asking.Go(func() {
+				defer panicked.raise()
+				places <- struct{}{}
+				defer func() { <-places }()
+				p.askListeners(ctx, i, &moved[i], log)
+			})
 		}
+		asking.Wait()
 		timer := time.NewTimer(pollListeners*9/10 + mathrand.N(pollListeners/5))
 		select {
 		case <-timer.C:
@@ -42,16 +51,18 @@ func (p *parts) watchListeners(ctx context.Context, log *slog.Logger) {
 }
 
 // askListeners asks about one endpoint, and warns once of one that has moved.
-func (p *parts) askListeners(ctx context.Context, e *endpoint, moved map[string]bool, log *slog.Logger) {
+func (p *parts) askListeners(ctx context.Context, endpoint int, moved *string, log *slog.Logger) {
+	e := &p.endpoints[endpoint]
 	once := make(chan struct{})
 	close(once)
-	said, err := e.client.Describe(ctx, relayclient.Request{Entity: e.Entity, Tokens: e.tokens, Last: once})
+	said, err := e.client.Describe(ctx, relayclient.Request{Entity: e.Entity, Tokens: p.credentials.apart(endpoint), Last: once})
 	if err != nil {
 		return // the number is forgotten when it is old
 	}
 	p.monitor.Listeners(e.name, said.Listeners)
-	if now, err := said.Endpoint(); err == nil && !strings.EqualFold(now, e.name) && !moved[now] {
-		moved[now] = true
+	named, err := said.Endpoint()
+	if now, ok := check.Normal(named); err == nil && ok && now != e.name && now != *moved {
+		*moved = now
 		log.Warn("the hybrid connection's metadata names another endpoint", "endpoint", e.name, "now", now, "next", "restart the sidecar to use it")
 	}
 }

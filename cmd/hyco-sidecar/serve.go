@@ -202,7 +202,7 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 	}
 	looking.Go(func() {
 		defer panicked.raise()
-		p.watchListeners(ctx, log)
+		p.watchListeners(ctx, log, panicked)
 	})
 
 	err = p.forwarder.Serve(ctx, bound.endpoints...)

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -121,13 +123,22 @@ func (u uncached) GetToken(ctx context.Context, request policy.TokenRequestOptio
 	return u.TokenCredential.GetToken(ctx, request)
 }
 
+// withoutPath is an error of the file system without the path, which may be what
+// belongs into the file.
+func withoutPath(err error) string {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return failed.Err.Error()
+	}
+	return "unknown"
+}
+
 func readFile(variable, path string) ([]byte, *Failure) {
 	text, err := os.ReadFile(path)
 	switch {
 	case err != nil:
-		return nil, &Failure{text: variable + ": " + err.Error(), next: "mount the file where the sidecar may read it, or correct " + variable}
+		return nil, &Failure{text: variable + ": the file cannot be read: " + withoutPath(err), next: "mount the file where the sidecar may read it, or correct " + variable}
 	case len(strings.TrimSpace(string(text))) == 0:
-		return nil, &Failure{text: variable + ": " + path + " is empty", next: "check what writes the file"}
+		return nil, &Failure{text: variable + ": the file is empty", next: "check what writes the file"}
 	}
 	return text, nil
 }

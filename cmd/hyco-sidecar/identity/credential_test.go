@@ -214,12 +214,12 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 		"a tenant that cannot be": {config.ClientSecret, func(e *config.Entra) { e.TenantID = "contoso/orders" },
 			"the identity's settings cannot be used", "check AZURE_TENANT_ID and, where it is set, AZURE_AUTHORITY_HOST"},
 		"no assertion": {config.WorkloadIdentity, func(e *config.Entra) { e.TokenFile = "/nowhere/token" },
-			"AZURE_FEDERATED_TOKEN_FILE: open /nowhere/token: no such file or directory",
+			"AZURE_FEDERATED_TOKEN_FILE: the file cannot be read: no such file or directory",
 			"mount the file where the sidecar may read it, or correct AZURE_FEDERATED_TOKEN_FILE"},
 		"an empty assertion": {config.WorkloadIdentity, func(e *config.Entra) { e.TokenFile = empty },
-			"AZURE_FEDERATED_TOKEN_FILE: " + empty + " is empty", "check what writes the file"},
+			"AZURE_FEDERATED_TOKEN_FILE: the file is empty", "check what writes the file"},
 		"no certificate": {config.ClientCertificate, func(e *config.Entra) { e.Certificate = "/nowhere/certificate.pem" },
-			"AZURE_CLIENT_CERTIFICATE_PATH: open /nowhere/certificate.pem: no such file or directory",
+			"AZURE_CLIENT_CERTIFICATE_PATH: the file cannot be read: no such file or directory",
 			"mount the file where the sidecar may read it, or correct AZURE_CLIENT_CERTIFICATE_PATH"},
 		"something else for a certificate": {config.ClientCertificate, func(e *config.Entra) { e.Certificate = c.assertion },
 			"the file of AZURE_CLIENT_CERTIFICATE_PATH holds no certificate with its private key that can be read",
@@ -296,6 +296,18 @@ func TestNoFailureShowsAProof(t *testing.T) {
 				}
 			}
 			c.mu.Unlock()
+		}
+	}
+}
+
+// TestNoFailureShowsWhatStandsInThePlaceOfAPath: the token itself, say.
+func TestNoFailureShowsWhatStandsInThePlaceOfAPath(t *testing.T) {
+	c := newCloud(t)
+	for _, kind := range []config.IdentityKind{config.WorkloadIdentity, config.ClientCertificate} {
+		e := c.identity(kind)
+		e.TokenFile, e.Certificate = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "-----BEGIN PRIVATE KEY-----\nMIIEvQ"
+		if _, err := c.first(t, e); err == nil || strings.Contains(err.Error(), "eyJ") || strings.Contains(err.Error(), "MII") {
+			t.Errorf("%s: got %v", kind, err)
 		}
 	}
 }
