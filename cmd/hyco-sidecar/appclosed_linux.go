@@ -21,6 +21,9 @@ func appClosed(app, to, us netip.AddrPort) (bool, error) {
 		return false, errors.ErrUnsupported // the app's end is not in this namespace
 	}
 	owned, err := hasOwner(app, to)
+	if err == unix.ENOENT && to != us { // it may have come without being captured
+		owned, err = hasOwner(app, us)
+	}
 	if err != unix.ENOENT {
 		return !owned, err
 	}

@@ -43,6 +43,10 @@ func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
 	if ask() {
 		t.Error("a half-closed connection counts as closed")
 	}
+	at := us.LocalAddr().(*net.TCPAddr).AddrPort()
+	if closed, err := appClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), netip.MustParseAddrPort("10.1.2.3:80"), at); err == nil && closed {
+		t.Error("one that might have been captured, and was not, counts as closed")
+	}
 	app.Close()
 	if !ask() {
 		t.Error("a closed connection counts as open")

@@ -34,7 +34,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 	if err != nil {
 		return nil, err
 	}
-	p := parts{identities: newIdentities(cfg, identity.Options{Control: control(cfg), Logger: log, Panicked: panicked})}
+	p := parts{identities: newIdentities(cfg, identity.Options{Logger: log, Panicked: panicked})}
 	p.resolver = &dnsproxy.Server{
 		Table:     table,
 		Upstreams: upstreams,
@@ -101,11 +101,11 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 
 // capture prepares for connections that the kernel leads here.
 func (p *parts) capture(lanes capture.Plan, log *slog.Logger) {
-	p.keeper = &capture.Keeper{Plan: lanes, Logger: log, InPlace: p.monitor.Captured}
 	from := make(map[netip.AddrPort]netip.AddrPort, len(p.endpoints))
 	for _, e := range p.endpoints {
 		from[e.arrive] = e.listen
 	}
+	p.keeper = &capture.Keeper{Plan: lanes, Logger: log, InPlace: p.monitor.Captured, Undelivered: func() bool { return undelivered(from) }}
 	p.forwarder.AppClosed = func(app, us netip.AddrPort) (bool, error) { return appClosed(app, from[us], us) }
 }
 

@@ -95,7 +95,10 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 	for _, e := range endpoints {
 		who := "endpoint " + e.name + " (" + e.Variable + ")"
 		if lanes != nil {
-			who = "HYCO_CAPTURE_PORT"
+			if setting := ours(e.listen, dns, operator); setting != "" {
+				faults = multierror.Append(faults, fmt.Errorf("%s: tcp %s: the sidecar itself listens there (%s), and would be captured: give one of them another address or port (%s)", who, e.listen, setting, admin.See("port_not_bindable")))
+			}
+			who = capturePort
 		}
 		ln, err := listen(who, e.arrive)
 		if err != nil {
@@ -109,7 +112,7 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 	}
 	if lanes != nil && len(s.endpoints) == len(endpoints) {
 		var err error
-		if s.canary, err = listen("HYCO_CAPTURE_PORT", lanes.Canary.To); err != nil {
+		if s.canary, err = listen(capturePort, lanes.Canary.To); err != nil {
 			faults = multierror.Append(faults, err)
 		}
 	}
@@ -124,7 +127,8 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 // capturedKeepAlive is how often the kernel probes a captured connection that is
 // idle. By itself it forgets where a connection leads of which one side has ended,
 // after a minute without a packet (nf_conntrack_tcp_timeout_close_wait), and what the
-// other side then sends would arrive as another connection's.
+// other side then sends would be nobody's. The rules give it a day; this is for
+// kernels whose rules cannot.
 const capturedKeepAlive = 15 * time.Second
 
 // family ends the network's name for addr, one of several. 0.0.0.0 is IPv4 alone,
@@ -166,6 +170,9 @@ func bindReport(faults []error) string {
 	return b.String()
 }
 
+// capturePort is whose places captured connections need.
+const capturePort = "HYCO_CAPTURE_PORT"
+
 // bindError says who wanted the address, what is wrong, and what helps.
 func bindError(who, network string, addr netip.AddrPort, err error) error {
 	problem, remedy, label := err.Error(), "choose another address", "port_not_bindable"
@@ -175,6 +182,9 @@ func bindError(who, network string, addr netip.AddrPort, err error) error {
 		remedy = "set the sysctl net.ipv4.ip_unprivileged_port_start=0 for the container or pod (Docker does by itself), or add the capability NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRINUSE):
 		problem, remedy, label = inUse(network, addr)
+		if who == capturePort {
+			remedy = "set HYCO_CAPTURE_PORT to a port that is free on every address, from 1024 to 32767, here and where the rules are installed"
+		}
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		problem, remedy = "the limit of open files is reached", "raise it (ulimit -n)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL) && addr.Addr() == netip.IPv6Loopback():

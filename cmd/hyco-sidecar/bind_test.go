@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"hyco-sidecar/cmd/hyco-sidecar/capture"
 	"hyco-sidecar/config"
 )
 
@@ -44,6 +45,21 @@ func TestEveryAddressThatCannotBeBoundIsReported(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the report lacks %q:\n%v", want, err)
 		}
+	}
+}
+
+func TestNoPortOfOursIsCaptured(t *testing.T) {
+	exact, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator := exact.Addr().(*net.TCPAddr).AddrPort()
+	exact.Close()
+	lanes := capture.NewPlan([]netip.AddrPort{operator}, 0)
+	_, err = bind(t.Context(), nil, []netip.AddrPort{operator}, []endpoint{{name: "a.corp.example:8477", listen: operator, arrive: netip.MustParseAddrPort("127.77.1.2:0"),
+		Connection: config.Connection{Variable: "HYCO_CONNECTION_7_ENDPOINT"}}}, &lanes)
+	if err == nil || !strings.Contains(err.Error(), "(HYCO_CONNECTION_7_ENDPOINT): tcp "+operator.String()+": the sidecar itself listens there (HYCO_ADMIN_LISTEN), and would be captured") {
+		t.Errorf("got %v", err)
 	}
 }
 

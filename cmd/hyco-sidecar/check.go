@@ -46,7 +46,7 @@ func checkCommand(c *call, args []string) int {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 
-	ids := newIdentities(cfg, identity.Options{Control: control(cfg)})
+	ids := newIdentities(cfg, identity.Options{})
 	defer ids.close()
 	cfg, code, ok = c.discovered(ctx, cfg)
 	if !ok {
@@ -168,7 +168,7 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 	}
 	c := &check.Checker{
 		Version:      version(),
-		Resolve:      check.Names{}.Resolve,
+		Resolve:      check.Names{Control: control(cfg)}.Resolve,
 		OwnContainer: ownContainer(),
 		RootCAs:      cfg.RootCAs,
 	}
@@ -185,7 +185,7 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 	if len(c.Ours) > 0 { // the one of ours that apps ask
 		at = netip.AddrPortFrom(c.Ours[0], 53)
 	}
-	c.Self = check.Names{Server: at}.Ask
+	c.Self = check.Names{Server: at, Control: control(cfg)}.Ask
 	if !slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return us.Port() == 53 }) {
 		c.OtherPort = cfg.DNSListen[0].Port()
 	}

@@ -56,7 +56,7 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, discoveryWait)
 	defer cancel()
-	ids := newIdentities(d.cfg, identity.Options{Control: control(d.cfg), Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.upstreams)}, Panicked: d.panicked})
+	ids := newIdentities(d.cfg, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.cfg, d.upstreams)}, Panicked: d.panicked})
 	defer ids.close()
 	found := d.ask(waiting, wanted, ids)
 	if ctx.Err() != nil {
@@ -126,7 +126,7 @@ func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *i
 			places <- struct{}{}
 			defer func() { <-places }()
 			client := &relayclient.Client{Endpoint: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
-				Nameserver: nameserver(d.upstreams), Control: control(d.cfg), Panicked: d.panicked}
+				Nameserver: nameserver(d.cfg, d.upstreams), Control: control(d.cfg), Panicked: d.panicked}
 			defer client.Close()
 			said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.both(c)...)})
 			if err == nil {
@@ -142,14 +142,14 @@ func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *i
 
 // nameserver connects to the upstreams in turn, whatever /etc/resolv.conf says: it
 // may name this very process. Nil where there are none.
-func nameserver(upstreams []netip.AddrPort) func(ctx context.Context, network, address string) (net.Conn, error) {
+func nameserver(cfg config.Config, upstreams []netip.AddrPort) func(ctx context.Context, network, address string) (net.Conn, error) {
 	if len(upstreams) == 0 {
 		return nil
 	}
 	var turn atomic.Uint32
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		up := upstreams[int(turn.Add(1)-1)%len(upstreams)]
-		return (&net.Dialer{}).DialContext(ctx, network, up.String())
+		return (&net.Dialer{Control: control(cfg)}).DialContext(ctx, network, up.String())
 	}
 }
 

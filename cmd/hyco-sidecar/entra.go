@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"slices"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
@@ -19,7 +20,10 @@ type identities struct {
 // newIdentities makes what the connections need, and asks for nothing yet.
 func newIdentities(cfg config.Config, o identity.Options) *identities {
 	ids := &identities{kind: kindOf(cfg), sources: make(map[string]*identity.Source)}
-	o.RootCAs = cfg.RootCAs
+	o.RootCAs, o.Control = cfg.RootCAs, control(cfg)
+	if o.Resolver == nil && o.Control != nil {
+		o.Resolver = &net.Resolver{PreferGo: true, Dial: (&net.Dialer{Control: o.Control}).DialContext}
+	}
 	for _, c := range cfg.Connections {
 		audience := identity.Audience(c.Namespace)
 		if (c.Credential.Entra || c.Secondary.Entra) && ids.sources[audience] == nil {

@@ -44,6 +44,34 @@ func holderIn(table []byte, network string, addr netip.AddrPort) (netip.Addr, bo
 	return netip.Addr{}, false
 }
 
+// undelivered reports whether the kernel still has bytes, or the end, to deliver over
+// a connection that arrived at one of places and that no process holds any more.
+func undelivered(places map[netip.AddrPort]netip.AddrPort) bool {
+	for _, table := range []string{"tcp", "tcp6"} {
+		text, err := os.ReadFile("/proc/net/" + table)
+		if err == nil && undeliveredIn(text, places) {
+			return true
+		}
+	}
+	return false
+}
+
+// undeliveredIn looks through a table in the format of /proc/net/tcp.
+func undeliveredIn(table []byte, places map[netip.AddrPort]netip.AddrPort) bool {
+	ending := []string{"04", "09", "0B"} // FIN_WAIT1, LAST_ACK, CLOSING: something is not acknowledged yet
+	lines := bufio.NewScanner(bytes.NewReader(table))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || !slices.Contains(ending, fields[3]) {
+			continue
+		}
+		if local, ok := parseKernelAddr(fields[1]); ok && places[local].IsValid() {
+			return true
+		}
+	}
+	return false
+}
+
 // parseKernelAddr reads "0100007F:0035": 32-bit words in the machine's order,
 // which is little-endian wherever this runs, and the port.
 func parseKernelAddr(text string) (netip.AddrPort, bool) {

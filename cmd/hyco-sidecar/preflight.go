@@ -175,6 +175,9 @@ func (p *preflight) routes(ctx context.Context) []admin.Finding {
 		case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
 			unrouted = append(unrouted, e.name)
 		case err == nil:
+			if from, ok := conn.LocalAddr().(*net.UDPAddr); ok && from.IP.IsLinkLocalUnicast() { // whose packets get no answer
+				unrouted = append(unrouted, e.name)
+			}
 			conn.Close()
 		}
 	}

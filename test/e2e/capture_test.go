@@ -170,10 +170,22 @@ func TestCapture(t *testing.T) {
 		}
 	})
 
+	// A place leads to its endpoint by itself, and who half-closes is not taken for gone.
+	t.Run("PlacesCanBeReachedDirectly", func(t *testing.T) {
+		place := w.standIn(t, settings, "echo.corp.example") + ":8479"
+		c := w.client(t, place)
+		c.mustDo(t, "write hello", "ok")
+		c.mustDo(t, "line", "hello")
+		c.mustDo(t, "close", "ok")
+		if got := s.awaitClosed(t, "echo.corp.example:7", 2); got.Cause != "app_gone" {
+			t.Errorf("logged: %s", got.line)
+		}
+	})
+
 	t.Run("CheckWalksTheSameWay", func(t *testing.T) {
 		got := w.mustRun(t, w.app, command{env: sidecarEnvironment(settings)}, filepath.Join(w.programs, "hyco-sidecar"), "check",
-			"orders.corp.example:8080", beyond4+":80", siteAddress+":443")
-		for _, want := range []string{"apps look no address up", "rules lead connections to " + beyond4 + ":80 to 127.0.0.", "3 of 3 endpoints healthy"} {
+			"orders.corp.example:8080", beyond4+":80", siteAddress+":443", "[FD00:1::0:5]:80")
+		for _, want := range []string{"apps look no address up", "rules lead connections to " + beyond4 + ":80 to 127.0.0.", "4 of 4 endpoints healthy"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("check does not say %q:\n%s", want, got)
 			}
@@ -347,5 +359,34 @@ func TestCaptureOutlivesTheKernelsMemory(t *testing.T) {
 	got := w.mustRun(t, w.app, command{stdin: strings.NewReader("GET / HTTP/1.0\r\n\r\n")}, "nc.openbsd", "-N", "late.corp.example", "80")
 	if body, ok := strings.CutPrefix(got, "HTTP/1.0 200 OK\r\n\r\n"); !ok || sum([]byte(body)) != patternSum(0, size) {
 		t.Errorf("got %d bytes, want all %d", len(got), size)
+	}
+}
+
+// TestCaptureEndsWithWhatWasSent: an app that has yet to read the end of its answer
+// gets it after the sidecar has stopped, as it does from a port that was bound.
+func TestCaptureEndsWithWhatWasSent(t *testing.T) {
+	t.Parallel()
+	needs(t, "nft")
+	const size = 300_000 // more than the app's kernel takes, less than what ours keeps
+	w := newWorld(t)
+	w.serve(t, w.site, "late", "127.0.0.2:10080", fmt.Sprint(size), "1ms")
+	relay := w.relay(t, contoso, "late-hc=late.corp.example:80@127.0.0.2:10080")
+	s := w.sidecar(t, append(w.settings(t, relay.connections, relay.caFile), redirect)...)
+	c := w.client(t, "late.corp.example:80")
+	for _, step := range []string{"write GET / HTTP/1.0", "write ", "closewrite"} {
+		c.mustDo(t, step, "ok")
+	}
+	if got := s.awaitClosed(t, "late.corp.example:80", 1); got.Cause != "closed" {
+		t.Errorf("logged: %s", got.line)
+	}
+	if code := s.stop(t, patience); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if got, want := c.do(t, "readall"), fmt.Sprintf("EOF %d ", size+len("HTTP/1.0 200 OK\r\n\r\n")); !strings.HasPrefix(got, want) {
+		t.Errorf("the app saw %q, want %q", got, want)
+	}
+	w.wantTables(t, "stopped while an app did not read", ourTable)
+	if got := w.mustRun(t, w.app, command{}, "nft", "list", "table", "inet", "hyco_sidecar"); strings.Contains(got, "elements") {
+		t.Errorf("it still captures:\n%s", got)
 	}
 }

@@ -38,9 +38,9 @@ var (
 	// ErrNotPermitted is that of a process that may not touch the rules.
 	ErrNotPermitted = &Fault{
 		reason: "capture_not_permitted",
-		text:   "this process lacks the capability NET_ADMIN, without which no rules can be installed",
+		text:   "this process lacks the capability NET_ADMIN, without which no rules can be installed, and rules for just these endpoints are not there",
 		next: "add NET_ADMIN to the container's capabilities and run it as root, for another user does not get it; " +
-			"or have an init container that has both run `hyco-sidecar capture install` with the same settings",
+			"or have an init container that has both run `hyco-sidecar capture install` with the same settings, and recreate the pod where they have changed since",
 	}
 	// ErrUnsupported is that of a kernel without what the rules need.
 	ErrUnsupported = &Fault{

@@ -17,6 +17,9 @@ type Keeper struct {
 	Logger *slog.Logger
 	// InPlace is told whether they are there, whenever that changes. Nil means nobody.
 	InPlace func(bool)
+	// Undelivered reports whether the kernel still has bytes for apps, of connections
+	// that are over for this process. Nil means that nobody can tell, and none.
+	Undelivered func() bool
 
 	claim io.Closer
 	ours  bool // installed by this process, which repairs and removes them
@@ -27,6 +30,7 @@ type Keeper struct {
 // kernel is where the rules are.
 type kernel interface {
 	install(Plan) error
+	release() error
 	remove() error
 	verify(context.Context, Plan) error
 }
@@ -64,8 +68,10 @@ func (k *Keeper) install(ctx context.Context) error {
 		err = ctx.Err()
 	case err == nil && !k.ours:
 		k.logger().Info("the rules that lead connections here were installed before, and stay")
-	case err != nil && !k.ours:
+	case errors.Is(err, ErrMissing) && !k.ours:
 		return denied
+	case err != nil && !k.ours:
+		return errors.Join(denied, err)
 	}
 	if err != nil && k.ours {
 		return errors.Join(err, k.rules.remove())
@@ -77,10 +83,14 @@ func (k *Keeper) install(ctx context.Context) error {
 // often empties all tables first.
 const checkEvery = 10 * time.Second
 
+// stillUnclear is how many looks in a row may say neither yes nor no, for lack of a
+// descriptor or of time, until that counts as a no.
+const stillUnclear = 3
+
 // Run looks for the rules until ctx ends, and puts them back if they are gone and
 // were installed here. Then it removes those, and returns.
 func (k *Keeper) Run(ctx context.Context) {
-	in := true
+	in, unclear := true, 0
 	for {
 		timer := time.NewTimer(checkEvery)
 		select {
@@ -91,8 +101,23 @@ func (k *Keeper) Run(ctx context.Context) {
 			return
 		}
 		were := in
-		switch err := k.rules.verify(ctx, k.Plan); {
-		case ctx.Err() != nil || err != nil && !errors.Is(err, ErrMissing): // nothing is known
+		err := k.rules.verify(ctx, k.Plan)
+		if err == nil || errors.Is(err, ErrMissing) {
+			unclear = 0
+		} else {
+			unclear++
+		}
+		switch {
+		case ctx.Err() != nil, unclear > 0 && unclear < stillUnclear:
+		case unclear > 0:
+			in = false
+			if were {
+				f, _ := errors.AsType[*Fault](err)
+				k.lost(f)
+			}
+			if k.ours { // which does no harm to connections
+				_ = k.rules.install(k.Plan) // the next look tells
+			}
 		case err == nil:
 			in = true
 			if !were {
@@ -132,11 +157,30 @@ func (k *Keeper) lost(f *Fault) {
 // stop takes the rules away where they are ours, and ends what Start began.
 func (k *Keeper) stop() {
 	if k.ours {
-		if failed, ok := errors.AsType[*Fault](k.rules.remove()); ok {
+		if failed, ok := errors.AsType[*Fault](k.dismantle()); ok {
 			k.logger().Error("the rules that lead connections here stay behind", "reason", failed.Reason(), "error", failed.Error(), "next", "remove them with `hyco-sidecar capture remove`, or start the sidecar again")
 		}
 	}
 	k.claim.Close()
+}
+
+// delivery bounds the wait for bytes that apps have yet to take.
+const delivery = 2 * time.Second
+
+// dismantle removes the rules. As long as the kernel has something to deliver over
+// connections that came by them, it needs them to know where to: then they stay, and
+// capture nothing any more.
+func (k *Keeper) dismantle() error {
+	if err := k.rules.release(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(delivery); k.Undelivered != nil && k.Undelivered(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			k.logger().Info("an app has yet to read what came: an empty table of nftables stays, which captures nothing")
+			return nil
+		}
+	}
+	return k.rules.remove()
 }
 
 func (k *Keeper) tell(in bool) {
@@ -186,6 +230,8 @@ func Answer(ln net.Listener) {
 type nftablesOfThisNamespace struct{}
 
 func (nftablesOfThisNamespace) install(p Plan) error { return p.Install() }
+
+func (nftablesOfThisNamespace) release() error { return Release() }
 
 func (nftablesOfThisNamespace) remove() error { return Remove() }
 

@@ -38,6 +38,12 @@ func (r *rules) install(Plan) error {
 	return nil
 }
 
+func (r *rules) release() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.denied
+}
+
 func (r *rules) remove() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -151,11 +157,39 @@ func TestRulesThatAreGoneArePutBack(t *testing.T) {
 		if k.said("are in place again") != 1 {
 			t.Errorf("said %s", &k.log)
 		}
-		k.rules.become(state{there: true, trouble: errors.New("no descriptors")}) // which says nothing of the rules
-		k.after(3)
+		k.rules.become(state{there: true, trouble: failure(errors.New("no descriptors"))}) // which says nothing of the rules
+		k.after(2)
 		k.see(t, true, 2)
+		k.after(1) // but not for ever
+		k.see(t, true, 3, false)
+		if k.said("not captured any more") != 1 || k.said("no descriptors") != 1 {
+			t.Errorf("said %s", &k.log)
+		}
+		k.rules.become(state{there: true})
+		k.after(1)
+		k.see(t, true, 3, false, true)
 		k.stop()
-		k.see(t, false, 2)
+		k.see(t, false, 3, false, true)
+	})
+}
+
+func TestRulesStayForWhatIsUndelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, test := range map[string]struct {
+			looks int // that see something
+			there bool
+		}{"nothing": {0, false}, "for a moment": {10, false}, "an app that does not read": {1 << 20, true}} {
+			k := keep(t, new(rules))
+			k.Undelivered = func() bool {
+				test.looks--
+				return test.looks >= 0
+			}
+			k.stop()
+			k.see(t, test.there, 1)
+			if stays := k.said("an empty table of nftables stays") == 1; stays != test.there {
+				t.Errorf("%s: said %s", name, &k.log)
+			}
+		}
 	})
 }
 

@@ -99,7 +99,7 @@ func canary(lanes []Lane, port uint16) netip.AddrPort {
 		// 127.192.0.0/10, without the broadcast address.
 		addr := netip.AddrFrom4([4]byte{127, 192 + byte(n>>24%63), byte(n >> 16), byte(n >> 8)})
 		at := netip.AddrPortFrom(addr, port)
-		if !slices.ContainsFunc(lanes, func(l Lane) bool { return l.From == at }) {
+		if !slices.ContainsFunc(lanes, func(l Lane) bool { return l.From == at || l.To == at }) {
 			return at
 		}
 		h.Write([]byte{0})

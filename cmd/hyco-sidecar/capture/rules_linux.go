@@ -21,6 +21,16 @@ var table = &nftables.Table{Family: nftables.TableFamilyINet, Name: "hyco_sideca
 // Install puts the plan's rules in the place of all that were there, at once. The
 // error is a *[Fault].
 func (p Plan) Install() error {
+	err := p.install(true)
+	if errors.Is(err, ErrUnsupported) {
+		// Kernels can be built without time-outs of rules (NF_CONNTRACK_TIMEOUT).
+		return p.install(false)
+	}
+	return err
+}
+
+// install is Install, with patience or without: see [family.patience].
+func (p Plan) install(patient bool) error {
 	c, err := nftables.New()
 	if err != nil {
 		return understood(err)
@@ -44,7 +54,7 @@ func (p Plan) Install() error {
 		if f.proto == unix.NFPROTO_IPV6 {
 			lanes = six
 		}
-		if err := f.install(c, chain, lanes); err != nil {
+		if err := f.install(c, chain, lanes, patient); err != nil {
 			return understood(err)
 		}
 	}
@@ -59,6 +69,27 @@ func Remove() error {
 		return understood(err)
 	}
 	replace(c)
+	return understood(c.Flush())
+}
+
+// Release has the rules capture nothing more, and leaves them for the connections that
+// they have captured: with the last rule of its kind the kernel forgets at once where
+// those lead. The error is a *[Fault].
+func Release() error {
+	c, err := nftables.New()
+	if err != nil {
+		return understood(err)
+	}
+	maps, err := c.GetSets(table)
+	if errors.Is(err, syscall.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return understood(err)
+	}
+	for _, m := range maps {
+		c.FlushSet(m)
+	}
 	return understood(c.Flush())
 }
 
@@ -92,8 +123,28 @@ var (
 // atOnce bounds the elements of one message, whose length has 16 bits.
 const atOnce = 500
 
+// day is longer than a connection may linger (HYCO_LINGER).
+const day = 24 * 60 * 60
+
+// patience is how long, in seconds, the kernel remembers where a silent connection
+// leads. By itself it forgets one of which a side has ended after a minute, and what
+// the other side then sends would be nobody's.
+func (f family) patience() *nftables.NamedObj {
+	return &nftables.NamedObj{Table: table, Name: "patient_" + f.name, Type: nftables.ObjTypeCtTimeout, Obj: &expr.CtTimeout{
+		L3Proto: uint16(f.proto), L4Proto: unix.IPPROTO_TCP,
+		Policy: expr.CtStatePolicyTimeout{
+			expr.CtStateTCPESTABLISHED: 5 * day, // the kernel's own
+			expr.CtStateTCPFINWAIT:     day,
+			expr.CtStateTCPCLOSEWAIT:   day,
+			expr.CtStateTCPLASTACK:     day,
+			expr.CtStateTCPRETRANS:     day, // with an app that does not read, too
+			expr.CtStateTCPUNACK:       day,
+		},
+	}}
+}
+
 // install adds a map of the lanes and the rule that goes by it.
-func (f family) install(c *nftables.Conn, chain *nftables.Chain, lanes []Lane) error {
+func (f family) install(c *nftables.Conn, chain *nftables.Chain, lanes []Lane, patient bool) error {
 	if len(lanes) == 0 {
 		return nil
 	}
@@ -111,7 +162,7 @@ func (f family) install(c *nftables.Conn, chain *nftables.Chain, lanes []Lane) e
 			return err
 		}
 	}
-	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+	rule := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: unix.NFT_REG_1},
 		&expr.Cmp{Register: unix.NFT_REG_1, Data: []byte{f.proto}},
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1},
@@ -119,8 +170,14 @@ func (f family) install(c *nftables.Conn, chain *nftables.Chain, lanes []Lane) e
 		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: f.at, Len: f.length, DestRegister: unix.NFT_REG_1},
 		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: f.port},
 		&expr.Lookup{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, IsDestRegSet: true, SetName: set.Name, SetID: set.ID},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.proto), RegAddrMin: unix.NFT_REG_1, RegProtoMin: f.port},
-	}})
+	}
+	if patient {
+		patience := f.patience()
+		c.AddObj(patience)
+		rule = append(rule, &expr.Objref{Type: int(patience.Type), Name: patience.Name})
+	}
+	rule = append(rule, &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.proto), RegAddrMin: unix.NFT_REG_1, RegProtoMin: f.port})
+	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule})
 	return nil
 }
 

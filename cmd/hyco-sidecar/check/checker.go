@@ -142,7 +142,11 @@ func Normal(name string) (normal string, ok bool) {
 	if err != nil || numberErr != nil || host == "" || n == 0 {
 		return "", false
 	}
-	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(host, ".")), strconv.Itoa(int(n))), true
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if addr, err := netip.ParseAddr(host); err == nil {
+		host = addr.Unmap().String()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(n))), true
 }
 
 func (c *Checker) bannerWait() time.Duration {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type Names struct {
 	// Server is asked. The zero value means the nameservers of /etc/resolv.conf,
 	// and before them the hosts file.
 	Server netip.AddrPort
+	// Control prepares the sockets, as [net.Dialer]'s does. Nil does nothing.
+	Control func(network, address string, c syscall.RawConn) error
 }
 
 // Named is what a resolver says of a host, and of itself.
@@ -89,7 +92,7 @@ func (n Names) resolver(asked *server) *net.Resolver {
 			address = n.Server.String()
 		}
 		asked.note(address)
-		var d net.Dialer
+		d := net.Dialer{Control: n.Control}
 		return d.DialContext(ctx, network, address)
 	}}
 }
