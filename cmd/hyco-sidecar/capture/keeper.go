@@ -83,8 +83,8 @@ func (k *Keeper) install(ctx context.Context) error {
 // often empties all tables first.
 const checkEvery = 10 * time.Second
 
-// stillUnclear is how many looks in a row may say neither yes nor no, for lack of a
-// descriptor or of time, until that counts as a no.
+// stillUnclear is how many looks in a row may say neither yes nor no, for lack of
+// time on a busy machine, until that counts as a no.
 const stillUnclear = 3
 
 // Run looks for the rules until ctx ends, and puts them back if they are gone and
@@ -102,9 +102,12 @@ func (k *Keeper) Run(ctx context.Context) {
 		}
 		were := in
 		err := k.rules.verify(ctx, k.Plan)
-		if err == nil || errors.Is(err, ErrMissing) {
+		switch {
+		case err == nil, errors.Is(err, ErrMissing):
 			unclear = 0
-		} else {
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE): // says nothing of the rules, however often
+			continue
+		default:
 			unclear++
 		}
 		switch {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,12 +158,15 @@ func TestRulesThatAreGoneArePutBack(t *testing.T) {
 		if k.said("are in place again") != 1 {
 			t.Errorf("said %s", &k.log)
 		}
-		k.rules.become(state{there: true, trouble: failure(errors.New("no descriptors"))}) // which says nothing of the rules
+		k.rules.become(state{there: true, trouble: failure(syscall.EMFILE)}) // which says nothing of the rules
+		k.after(9)
+		k.see(t, true, 2)
+		k.rules.become(state{there: true, trouble: failure(errors.New("time is over"))}) // nor does this
 		k.after(2)
 		k.see(t, true, 2)
 		k.after(1) // but not for ever
 		k.see(t, true, 3, false)
-		if k.said("not captured any more") != 1 || k.said("no descriptors") != 1 {
+		if k.said("not captured any more") != 1 || k.said("time is over") != 1 {
 			t.Errorf("said %s", &k.log)
 		}
 		k.rules.become(state{there: true})
