@@ -26,20 +26,11 @@ type kept struct {
 
 func keep(t *testing.T) *kept {
 	t.Helper()
-	k := &kept{first: filepath.Join(t.TempDir(), "first"), other: filepath.Join(t.TempDir(), "other")}
-	put(t, k.first, inFile("sql01-hc", "Zmlyc3Q="))
-	put(t, k.other, inFile("api-hc", "b3RoZXI="))
-	environ := []string{
-		"HYCO_CONNECTION_0_ENDPOINT=sql01.corp.example:1433", "HYCO_CONNECTION_0_CONNECTION_STRING_FILE=" + k.first,
-		"HYCO_CONNECTION_1_ENDPOINT=api.corp.example:443", "HYCO_CONNECTION_1_CONNECTION_STRING_FILE=" + k.other,
-	}
-	cfg, err := config.Load(environ)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.credentials = newCredentials(environ, cfg, newIdentities(cfg, identity.Options{}), slog.New(slog.NewTextHandler(&k.log, nil)))
-	k.monitor = admin.NewMonitor(admin.Plan{Endpoints: describe(plan(cfg, nil))})
-	k.tell(k.monitor)
+	first, other := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "other")
+	put(t, first, inFile("sql01-hc", "Zmlyc3Q="))
+	put(t, other, inFile("api-hc", "b3RoZXI="))
+	k := keepThose(t, []string{sql01, sql01File + first, api, apiFile + other}, func() {})
+	k.first, k.other = first, other
 	return k
 }
 

@@ -118,26 +118,35 @@ func reasonOf(err error) string {
 // ask asks all relays, a few at a time.
 func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *identities) []discovery {
 	found := make([]discovery, len(wanted))
+	fewAtOnce(d.panicked, len(wanted), func(i int) {
+		c := wanted[i]
+		client := &relayclient.Client{Endpoint: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
+			Nameserver: nameserver(d.cfg, d.upstreams), Control: control(d.cfg), Panicked: d.panicked}
+		defer client.Close()
+		said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.both(c)...)})
+		if err == nil {
+			found[i].listeners = said.Listeners
+			found[i].endpoint, err = said.Endpoint()
+		}
+		found[i].err = err
+	})
+	return found
+}
+
+// fewAtOnce asks n relays, eight at a time, for one that cannot be reached holds its
+// place for a while.
+func fewAtOnce(panicked guard, n int, ask func(i int)) {
 	places := make(chan struct{}, 8)
 	var asking sync.WaitGroup
-	for i, c := range wanted {
+	for i := range n {
 		asking.Go(func() {
-			defer d.panicked.raise()
+			defer panicked.raise()
 			places <- struct{}{}
 			defer func() { <-places }()
-			client := &relayclient.Client{Endpoint: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
-				Nameserver: nameserver(d.cfg, d.upstreams), Control: control(d.cfg), Panicked: d.panicked}
-			defer client.Close()
-			said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.both(c)...)})
-			if err == nil {
-				found[i].listeners = said.Listeners
-				found[i].endpoint, err = said.Endpoint()
-			}
-			found[i].err = err
+			ask(i)
 		})
 	}
 	asking.Wait()
-	return found
 }
 
 // nameserver connects to the upstreams in turn, whatever /etc/resolv.conf says: it

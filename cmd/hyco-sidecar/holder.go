@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"iter"
 	"net/netip"
 	"os"
 	"slices"
@@ -30,14 +31,11 @@ func holder(network string, addr netip.AddrPort) (netip.Addr, bool) {
 // holderIn looks through a table in the format of /proc/net/tcp.
 func holderIn(table []byte, network string, addr netip.AddrPort) (netip.Addr, bool) {
 	const listening = "0A"
-	lines := bufio.NewScanner(bytes.NewReader(table))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || network == "tcp" && fields[3] != listening {
+	for local, state := range socketsIn(table) {
+		if network == "tcp" && state != listening {
 			continue
 		}
-		local, ok := parseKernelAddr(fields[1])
-		if ok && local.Port() == addr.Port() && (local.Addr() == addr.Addr() || local.Addr().IsUnspecified()) {
+		if local.Port() == addr.Port() && (local.Addr() == addr.Addr() || local.Addr().IsUnspecified()) {
 			return local.Addr(), true
 		}
 	}
@@ -59,17 +57,29 @@ func undelivered(places map[netip.AddrPort]netip.AddrPort) bool {
 // undeliveredIn looks through a table in the format of /proc/net/tcp.
 func undeliveredIn(table []byte, places map[netip.AddrPort]netip.AddrPort) bool {
 	ending := []string{"04", "09", "0B"} // FIN_WAIT1, LAST_ACK, CLOSING: something is not acknowledged yet
-	lines := bufio.NewScanner(bytes.NewReader(table))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || !slices.Contains(ending, fields[3]) {
-			continue
-		}
-		if local, ok := parseKernelAddr(fields[1]); ok && places[local].IsValid() {
+	for local, state := range socketsIn(table) {
+		if slices.Contains(ending, state) && places[local].IsValid() {
 			return true
 		}
 	}
 	return false
+}
+
+// socketsIn yields the local address and the state of every socket of a table in the
+// format of /proc/net/tcp.
+func socketsIn(table []byte) iter.Seq2[netip.AddrPort, string] {
+	return func(yield func(netip.AddrPort, string) bool) {
+		lines := bufio.NewScanner(bytes.NewReader(table))
+		for lines.Scan() {
+			fields := strings.Fields(lines.Text())
+			if len(fields) < 4 {
+				continue
+			}
+			if local, ok := parseKernelAddr(fields[1]); ok && !yield(local, fields[3]) {
+				return
+			}
+		}
+	}
 }
 
 // parseKernelAddr reads "0100007F:0035": 32-bit words in the machine's order,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"sync"
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/check"
@@ -29,17 +28,7 @@ func (p *parts) watchListeners(ctx context.Context, log *slog.Logger, panicked g
 	}
 	moved := make([]string, len(p.endpoints)) // where each was told to have moved to
 	for {
-		places := make(chan struct{}, 8) // a relay that cannot be reached holds one up for a while
-		var asking sync.WaitGroup
-		for _, i := range asked {
-			asking.Go(func() {
-				defer panicked.raise()
-				places <- struct{}{}
-				defer func() { <-places }()
-				p.askListeners(ctx, i, &moved[i], log)
-			})
-		}
-		asking.Wait()
+		fewAtOnce(panicked, len(asked), func(i int) { p.askListeners(ctx, asked[i], &moved[asked[i]], log) })
 		timer := time.NewTimer(pollListeners*9/10 + mathrand.N(pollListeners/5))
 		select {
 		case <-timer.C:

@@ -42,17 +42,12 @@ func (p Plan) install(patient bool) error {
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest,
 	})
 	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exempted})
-	four, six := slices.Clone(p.Lanes), []Lane(nil)
-	four = slices.DeleteFunc(append(four, p.Canary), func(l Lane) bool {
-		if l.From.Addr().Is6() {
-			six = append(six, l)
-		}
-		return l.From.Addr().Is6()
-	})
 	for _, f := range []family{ipv4, ipv6} {
-		lanes := four
-		if f.proto == unix.NFPROTO_IPV6 {
-			lanes = six
+		var lanes []Lane
+		for _, l := range append(slices.Clone(p.Lanes), p.Canary) {
+			if l.From.Addr().Is6() == (f.proto == unix.NFPROTO_IPV6) {
+				lanes = append(lanes, l)
+			}
 		}
 		if err := f.install(c, chain, lanes, patient); err != nil {
 			return understood(err)
