@@ -199,14 +199,15 @@ func (c *Conn) Close() error {
 		_ = c.raw.SetWriteDeadline(time.Now().Add(closeWait))
 		_ = c.out.close() // fails where the connection has ended
 	}
+	closing := io.Closer(c.tunnel)
 	switch {
 	case !c.out.closeSent.Load():
 		abort(c.raw)
 	case c.end.Load() != nil && c.awaitEnd():
 		// The relay has closed the connection, and gets no farewell of TLS.
-		_ = beneath(c.raw).Close()
+		closing = beneath(c.raw)
 	}
-	err := c.shut()
+	err := c.shut(closing)
 	c.owned.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
@@ -225,13 +226,13 @@ func (c *Conn) awaitEnd() bool {
 	return c.out.peerGone.Load()
 }
 
-// shut closes the connection beneath, which ends a Read and a write in
+// shut closes the tunnel or what is beneath it, which ends a Read and a write in
 // progress. It may be called again.
-func (c *Conn) shut() error {
+func (c *Conn) shut(what io.Closer) error {
 	c.ownerMu.Lock()
 	c.closed = true
 	c.ownerMu.Unlock()
-	return c.tunnel.Close()
+	return what.Close()
 }
 
 // start runs f in a goroutine that Close waits for, and reports false when

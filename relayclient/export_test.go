@@ -114,3 +114,9 @@ func Present(r *Rollover, good ...TokenSource) string {
 
 // Open has an opening said over conn.
 func Open(conn *Conn, o Opening) error { return o.open(conn, "id") }
+
+// Waits reports whether a read has found nothing and waits.
+func (c *Conn) Waits() bool {
+	_, waits := c.in.waitingSince()
+	return waits
+}

@@ -49,6 +49,7 @@ type inbound struct {
 	unended bool                        // the message has further fragments
 	ahead   [1]byte                     // see await
 	isAhead bool
+	met     error // what came looked at: nil with a byte ahead, or errNotYet
 	err     error // ends reading: *CloseError (any code), ErrDropped or ErrProtocol
 
 	born    time.Time
@@ -60,20 +61,29 @@ type inbound struct {
 // frame, a ping, or TLS talking to itself.
 func (in *inbound) await() error {
 	for !in.isAhead {
-		_, err := in.nextNow(in.ahead[:])
-		switch {
-		case err == nil:
-			in.isAhead = true
-		case err == errNotYet:
-			// Waiting out here needs a smaller stack than within TLS.
-			in.waits()
-			in.socket.await()
-			in.waiting.Store(0)
-		default:
-			return err
+		if in.err != nil {
+			return in.err // somebody else may be reading on, see Conn.drain
+		}
+		if in.socket == nil || !in.socket.await(in) {
+			in.came()
+		}
+		in.waiting.Store(0)
+		if in.met != nil && in.met != errNotYet {
+			return in.met
 		}
 	}
 	return nil
+}
+
+// came looks for what await waits for, and notes since when where it is not there.
+func (in *inbound) came() bool {
+	in.waiting.Store(0)
+	if _, in.met = in.nextNow(in.ahead[:]); in.met == errNotYet {
+		in.waits()
+		return false
+	}
+	in.isAhead = in.met == nil
+	return true
 }
 
 // read blocks until it can return at least one byte, and returns all that has

@@ -68,7 +68,7 @@ func (c *Conn) checkAlive() {
 		err := fmt.Errorf("%w: no answer to a ping", ErrUnresponsive)
 		c.cause.CompareAndSwap(nil, &err)
 		abort(c.raw)
-		_ = c.shut() // where abort found no TCP beneath
+		_ = c.shut(c.tunnel) // where abort found no TCP beneath
 		return
 	}
 	if silent := time.Since(since); waits && silent < k.interval {

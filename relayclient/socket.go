@@ -19,9 +19,17 @@ type socket struct {
 	p       []byte
 	n       int
 	err     error
-	lost    error // how the connection ended, met by await
+	awaited awaited // what await tries, nil while it does not
+	fd      uintptr // for what it tries
+	reads   int     // left to it before it has to let go of fd
 	// Made once, for they would be allocated by each read.
-	attempt, look func(fd uintptr) bool
+	attempt, try func(fd uintptr) bool
+}
+
+// awaited is what may come true when something has arrived.
+type awaited interface {
+	// came reads without waiting, and reports whether that was enough.
+	came() bool
 }
 
 // errNotYet is temporary, which crypto/tls takes as leave to try again.
@@ -34,9 +42,10 @@ func (notYet) Timeout() bool   { return true }
 func (notYet) Temporary() bool { return true }
 
 // Read reads what has arrived. A read that took less than it could has taken
-// everything, so the next one that must not wait need not ask the kernel.
+// everything, so the next one that must not wait need not ask the kernel; unless
+// it is to wait then, for an end that came along with those bytes wakes nobody.
 func (s *socket) Read(p []byte) (n int, err error) {
-	if s.nowait && s.drained {
+	if s.nowait && s.drained && s.awaited == nil {
 		return 0, errNotYet
 	}
 	p = p[:min(len(p), s.records.limit())]

@@ -1,12 +1,16 @@
 package relayclient_test
 
 import (
+	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"testing"
+	"time"
 
 	"hyco-sidecar/relayclient"
 )
@@ -112,6 +116,106 @@ func TestReadTakesWhatHasArrived(t *testing.T) {
 	}
 }
 
+// TestWaitingEndsWhenClosed: a wait that nothing arrives for ends with the
+// connection, after reading and before it.
+func TestWaitingEndsWhenClosed(t *testing.T) {
+	for _, before := range []string{"", "x"} {
+		conn, far := tlsPair(t)
+		defer far.Close()
+		if before != "" {
+			far.Write(frame(2, true, before))
+			if n, err := conn.Read(make([]byte, 10)); n != len(before) || err != nil {
+				t.Fatalf("got %d bytes, %v", n, err)
+			}
+		}
+		ended := make(chan error)
+		go func() { ended <- conn.WaitReadable() }()
+		for !conn.Waits() {
+			runtime.Gosched()
+		}
+		conn.Close()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, relayclient.ErrDropped) {
+				t.Errorf("after reading %q: got %v, want that it was dropped", before, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("after reading %q: the wait goes on", before)
+		}
+	}
+}
+
+// TestWaitingMeetsAnEndThatCameWithBytes: what arrives together is announced by
+// the kernel once, and the bytes need not be any that are waited for.
+func TestWaitingMeetsAnEndThatCameWithBytes(t *testing.T) {
+	for name, sent := range map[string][]byte{
+		"Nothing":     nil,
+		"HalfAHead":   {0x82},
+		"Head":        {0x82, 1},
+		"Pong":        frame(0xa, true, "pong"),
+		"EmptyFrames": append(frame(2, true, ""), frame(2, true, "")...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, far := tlsPair(t)
+			defer conn.Close()
+			if _, err := far.Write(sent); err != nil {
+				t.Fatal(err)
+			}
+			far.NetConn().Close()
+			ended := make(chan error, 1)
+			go func() { ended <- conn.WaitReadable() }()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, relayclient.ErrDropped) {
+					t.Errorf("got %v, want that it was dropped", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the wait goes on")
+			}
+		})
+	}
+}
+
+// TestFloodDoesNotKeepAWaitFromEnding: frames without payload may come faster than
+// they are read.
+func TestFloodDoesNotKeepAWaitFromEnding(t *testing.T) {
+	for name, flood := range map[string][]byte{"EmptyFrames": frame(2, true, ""), "Pings": frame(9, true, "")} {
+		t.Run(name, func(t *testing.T) {
+			conn, far := tlsPair(t)
+			go io.Copy(io.Discard, far)
+			flooded := make(chan struct{})
+			begun := make(chan struct{})
+			go func() {
+				defer close(flooded)
+				burst := bytes.Repeat(flood, 16_000/len(flood))
+				for n := 0; ; n++ {
+					if _, err := far.Write(burst); err != nil {
+						return
+					}
+					if n == 50 {
+						close(begun)
+					}
+				}
+			}()
+			ended := make(chan error, 1)
+			go func() { ended <- conn.WaitReadable() }()
+			<-begun
+			go conn.Close()
+			select {
+			case err := <-ended:
+				if err == nil {
+					t.Error("there is something to read")
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the wait goes on")
+			}
+			far.NetConn().Close()
+			<-flooded
+			conn.Close()
+		})
+	}
+}
+
 func TestWaitingTellsTheEnd(t *testing.T) {
 	conn, far := tlsPair(t)
 	defer conn.Close()
@@ -128,8 +232,10 @@ func TestWaitingTellsTheEnd(t *testing.T) {
 	if n, err := conn.Read(make([]byte, 10)); n != 1 || err != nil {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
-	if err := conn.WaitReadable(); err != io.EOF {
-		t.Errorf("got %v, want the end of the stream", err)
+	for range 2 { // nor now, when somebody else reads on
+		if err := conn.WaitReadable(); err != io.EOF {
+			t.Errorf("got %v, want the end of the stream", err)
+		}
 	}
 	if n, err := conn.Read(make([]byte, 10)); n != 0 || err != io.EOF {
 		t.Errorf("got %d bytes, %v; want the end of the stream", n, err)

@@ -17,51 +17,47 @@ func newSocket(conn *net.TCPConn) *socket {
 		return nil
 	}
 	s := &socket{TCPConn: conn, raw: raw}
-	s.attempt, s.look = s.readNow, s.lookNow
+	s.attempt, s.try = s.readNow, s.tryNow
 	return s
 }
 
-func (s *socket) readNow(fd uintptr) bool {
-	for {
-		s.n, s.err = syscall.Read(int(fd), s.p)
-		if s.err != syscall.EINTR {
-			return true
-		}
+// await returns when a has come. It tries now, and whenever something has
+// arrived: the read that finds nothing is what waiting has to begin with, and
+// nobody has to ask the kernel beforehand. The stack that a needs is not kept
+// while nothing arrives. False means that waiting has ended otherwise, as the next
+// read will. It also returns after some reads in vain: whoever closes the connection
+// waits for the descriptor, and a flood of empty frames would keep it.
+func (s *socket) await(a awaited) bool {
+	s.awaited = a
+	err := s.raw.Read(s.try)
+	s.awaited = nil
+	if err != nil {
+		s.drained = false
 	}
+	return err == nil
 }
 
-// lookNow reports whether there is anything to read, an end or an error included.
-func (s *socket) lookNow(fd uintptr) bool {
-	var b [1]byte
-	for {
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		switch err {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			return false
-		case nil:
-		default:
-			s.lost = err // which the kernel tells only once
-		}
-		return true
-	}
-}
-
-// await blocks until there is something to read, the end of it all included.
-func (s *socket) await() {
-	_ = s.raw.Read(s.look) // whose error the next read meets too
-	s.drained = false
+func (s *socket) tryNow(fd uintptr) bool {
+	const most = 16
+	s.fd, s.reads = fd, most
+	return s.awaited.came() || s.reads < 0
 }
 
 // poll reads without waiting.
-func (s *socket) poll(p []byte) (int, error) {
+func (s *socket) poll(p []byte) (n int, err error) {
+	if s.awaited != nil {
+		if s.reads--; s.reads < 0 {
+			return 0, errNotYet
+		}
+	}
 	s.p = p
-	err := s.raw.Read(s.attempt)
+	if s.awaited != nil {
+		s.readNow(s.fd) // await has the lock that raw.Read takes
+	} else {
+		err = s.raw.Read(s.attempt)
+	}
 	s.p = nil
 	switch {
-	case s.lost != nil:
-		return 0, os.NewSyscallError("read", s.lost)
 	case err != nil:
 		return 0, err
 	case s.err == syscall.EAGAIN:
@@ -72,4 +68,13 @@ func (s *socket) poll(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return s.n, nil
+}
+
+func (s *socket) readNow(fd uintptr) bool {
+	for {
+		s.n, s.err = syscall.Read(int(fd), s.p)
+		if s.err != syscall.EINTR {
+			return true
+		}
+	}
 }
