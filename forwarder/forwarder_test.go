@@ -1,12 +1,14 @@
 package forwarder_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -250,6 +252,27 @@ func TestResetIsNoticedWhileTheUploadStalls(t *testing.T) {
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("noticed after %v, want 5s at most", took)
 		}
+		wantReset(t, "target", target)
+	})
+}
+
+// TestNobodyWaitsWithBothDirectionsStalled: what looks after a stalled upload must
+// not queue up behind a download that stalls as well.
+func TestNobodyWaitsWithBothDirectionsStalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		go io.WriteString(app, strings.Repeat("u", 500_000))
+		go io.WriteString(target, strings.Repeat("d", 500_000))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		stacks := make([]byte, 1<<20)
+		if stacks = stacks[:runtime.Stack(stacks, true)]; bytes.Contains(stacks, []byte("checkStall")) {
+			t.Errorf("a goroutine hangs:\n%s", stacks)
+		}
+		app.SetLinger(0)
+		app.Close()
+		wantCause(t, b.finish(t), forwarder.AppReset)
 		wantReset(t, "target", target)
 	})
 }

@@ -197,10 +197,14 @@ func (p *pipe) stalled() bool {
 	p.mu.Lock()
 	remoteEnded := p.remoteEnded
 	p.mu.Unlock()
-	// Once we have ended our direction towards the app, a broken pipe means that.
-	if _, err := p.app.Write(nil); err != nil && (!remoteEnded || errors.Is(err, syscall.ECONNRESET)) {
-		p.end(AppReset, nil)
-		return true
+	if p.delivery.TryLock() { // else a delivery waits, which meets a reset itself, and this would wait behind it
+		_, err := p.app.Write(nil)
+		p.delivery.Unlock()
+		// Once we have ended our direction towards the app, a broken pipe means that.
+		if err != nil && (!remoteEnded || errors.Is(err, syscall.ECONNRESET)) {
+			p.end(AppReset, nil)
+			return true
+		}
 	}
 	if p.AppClosed != nil && p.silence() >= p.linger() {
 		if closed, err := p.askApp(); closed && err == nil {

@@ -20,6 +20,7 @@ const bufferSize = 64 << 10
 type Conn struct {
 	in, out       *stream
 	local, remote net.Addr
+	turn          chan struct{} // to write, which one does at a time
 
 	mu     sync.Mutex
 	linger int
@@ -33,15 +34,22 @@ func Pipe() (*Conn, *Conn) {
 	a, b := newStream(), newStream()
 	client := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000}
 	server := &net.TCPAddr{IP: net.IPv4(127, 77, 1, 1), Port: 80}
-	return &Conn{in: a, out: b, local: client, remote: server, linger: -1},
-		&Conn{in: b, out: a, local: server, remote: client, linger: -1}
+	return newConn(a, b, client, server), newConn(b, a, server, client)
+}
+
+func newConn(in, out *stream, local, remote net.Addr) *Conn {
+	return &Conn{in: in, out: out, local: local, remote: remote, turn: make(chan struct{}, 1), linger: -1}
 }
 
 // Read reads what has arrived.
 func (c *Conn) Read(p []byte) (int, error) { return c.in.read(p) }
 
 // Write waits for room in the peer's buffer.
-func (c *Conn) Write(p []byte) (int, error) { return c.out.write(p) }
+func (c *Conn) Write(p []byte) (int, error) {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	return c.out.write(p)
+}
 
 // CloseWrite ends this end's direction.
 func (c *Conn) CloseWrite() error { return c.out.end() }
