@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -281,6 +282,12 @@ func TestNobodyWaitsWithBothDirectionsStalled(t *testing.T) {
 // stops the server.
 func overTCP(t *testing.T, remote net.Conn) (app net.Conn, finish func() forwarder.Summary) {
 	t.Helper()
+	return overTCPAsking(t, remote, nil)
+}
+
+// overTCPAsking is overTCP with somebody to ask whether the app has closed fully.
+func overTCPAsking(t *testing.T, remote net.Conn, appClosed func(app, us netip.AddrPort) (bool, error)) (app net.Conn, finish func() forwarder.Summary) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -290,6 +297,8 @@ func overTCP(t *testing.T, remote net.Conn) (app net.Conn, finish func() forward
 		NewID: func() string { return "some-id" },
 		Dial:  func(context.Context, forwarder.Request) (net.Conn, error) { return remote, nil },
 		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { summaries <- s }},
+
+		AppClosed: appClosed,
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -306,6 +315,28 @@ func overTCP(t *testing.T, remote net.Conn) (app net.Conn, finish func() forward
 		}
 		return summary
 	}
+}
+
+// TestAppThatResetsAfterItsEndFreesTheTunnelSoon runs on real sockets: after a reset
+// the kernel has none to be asked about, and the far side does not answer either.
+func TestAppThatResetsAfterItsEndFreesTheTunnelSoon(t *testing.T) {
+	t.Parallel()
+	near, far := memnet.Pipe()
+	defer far.Close()
+	var gone atomic.Bool
+	app, finish := overTCPAsking(t, &tunnel{Conn: near}, func(netip.AddrPort, netip.AddrPort) (bool, error) {
+		if gone.Load() {
+			return false, errors.ErrUnsupported
+		}
+		return false, nil
+	})
+	write(t, app, "question")
+	app.(*net.TCPConn).CloseWrite()
+	wantAll(t, "target", far, "question")
+	app.(*net.TCPConn).SetLinger(0)
+	app.Close()
+	gone.Store(true)
+	wantCause(t, finish(), forwarder.AppGone)
 }
 
 // slowly is a remote half that has ended, reads on, and takes its time.

@@ -194,17 +194,8 @@ func (p *pipe) checkStall() {
 // stalled looks after the app of a write that takes long, and reports whether it
 // has ended the connection.
 func (p *pipe) stalled() bool {
-	p.mu.Lock()
-	remoteEnded := p.remoteEnded
-	p.mu.Unlock()
-	if p.delivery.TryLock() { // else a delivery waits, which meets a reset itself, and this would wait behind it
-		_, err := p.app.Write(nil)
-		p.delivery.Unlock()
-		// Once we have ended our direction towards the app, a broken pipe means that.
-		if err != nil && (!remoteEnded || errors.Is(err, syscall.ECONNRESET)) {
-			p.end(AppReset, nil)
-			return true
-		}
+	if p.meetReset() {
+		return true
 	}
 	if p.AppClosed != nil && p.silence() >= p.linger() {
 		if closed, err := p.askApp(); closed && err == nil {
@@ -213,6 +204,24 @@ func (p *pipe) stalled() bool {
 		}
 	}
 	return false
+}
+
+// meetReset ends the connection where the app has reset it, which nobody who reads
+// from the app would learn any more: see endWasAReset.
+func (p *pipe) meetReset() bool {
+	if !p.delivery.TryLock() {
+		return false // a delivery waits, which meets a reset itself; this would wait behind it
+	}
+	defer p.delivery.Unlock()
+	p.mu.Lock()
+	remoteEnded := p.remoteEnded
+	p.mu.Unlock()
+	// Once we have ended our direction towards the app, a broken pipe means that.
+	if _, err := p.app.Write(nil); err == nil || remoteEnded && !errors.Is(err, syscall.ECONNRESET) {
+		return false
+	}
+	p.end(AppReset, nil)
+	return true
 }
 
 // closeUpward passes the app's end of stream on. That it has ended stands before
@@ -441,6 +450,8 @@ func (p *pipe) ask() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case p.from.disconnected():
+		p.goneAt = time.Now() // by a reset, after which there is no socket to ask about
 	case errors.Is(err, errors.ErrUnsupported):
 		p.askIn = 0
 	case closed && err == nil:
