@@ -126,12 +126,16 @@ func (t *try) spent(p *progress) {
 
 // upgrade turns the link into a tunnel, or closes it.
 func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
+	givenUp := func() bool { return false }
 	if t.Warm {
-		defer l.doubt()()
+		givenUp = l.doubt()
 	}
 	began := time.Now()
 	tunnel, resp, err := t.shakeHands(ctx, exchange{l})
 	t.Upgrade = time.Since(began)
+	if givenUp() && err == nil {
+		resp, err = nil, ErrDropped // the answer came that very moment
+	}
 	t.dated(resp)
 	state := l.ConnectionState()
 	t.Resumed, t.HelloRetry = state.DidResume, state.HelloRetryRequest

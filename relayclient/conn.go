@@ -65,7 +65,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // WaitReadable blocks until Read has bytes to return, or the end of reading,
-// whose error it returns. A reader that waits here needs no buffer meanwhile.
+// whose error it returns. A reader that waits here needs no buffer meanwhile. Where
+// the system has no such wait it returns at once, and Read waits.
 func (c *Conn) WaitReadable() error {
 	if err := c.in.await(); err != nil {
 		return c.readEnd(err)
@@ -190,22 +191,30 @@ func (c *Conn) writeError(err error) error {
 const closeWait = 2 * time.Second
 
 // Close ends the connection and waits for its goroutines. After CloseWrite that
-// is an orderly end, which waits for up to two seconds for the relay's when both
-// directions have ended. Without CloseWrite it is immediate, no Close frame is
-// sent, and the far side sees the stream break off.
+// is an orderly end, which takes up to two seconds: for the relay's end when
+// both directions have ended, or for room to say the last of ours. Without
+// CloseWrite it is immediate, no Close frame is sent, and the far side sees the
+// stream break off.
 func (c *Conn) Close() error {
 	c.keepAlive.stop()
+	if c.withheld.Load() || c.out.closeSent.Load() {
+		// What still has to be written, by us or by TLS, may find no room.
+		bound := time.AfterFunc(closeWait, func() {
+			defer c.panicked.raise()
+			beneath(c.raw).Close()
+		})
+		defer bound.Stop()
+	}
 	if c.withheld.Load() {
-		_ = c.raw.SetWriteDeadline(time.Now().Add(closeWait))
 		_ = c.out.close() // fails where the connection has ended
 	}
 	closing := io.Closer(c.tunnel)
 	switch {
 	case !c.out.closeSent.Load():
 		abort(c.raw)
-	case c.end.Load() != nil && c.awaitEnd():
-		// The relay has closed the connection, and gets no farewell of TLS.
-		closing = beneath(c.raw)
+	case c.end.Load() != nil:
+		c.awaitEnd()
+		closing = beneath(c.raw) // which has ended, and gets no farewell of TLS
 	}
 	err := c.shut(closing)
 	c.owned.Wait()
@@ -215,15 +224,14 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// awaitEnd waits until the relay has closed the connection, and reports false
-// when it takes longer than closeWait.
-func (c *Conn) awaitEnd() bool {
-	_ = c.raw.SetReadDeadline(time.Now().Add(closeWait)) // fails only on a connection that has ended
-	if !c.draining.Load() {
-		return c.discard()
+// awaitEnd waits until the relay has closed the connection, or Close's patience
+// is over.
+func (c *Conn) awaitEnd() {
+	if c.draining.Load() {
+		<-c.drained
+	} else {
+		c.discard()
 	}
-	<-c.drained
-	return c.out.peerGone.Load()
 }
 
 // shut closes the tunnel or what is beneath it, which ends a Read and a write in

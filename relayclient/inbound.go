@@ -64,7 +64,10 @@ func (in *inbound) await() error {
 		if in.err != nil {
 			return in.err // somebody else may be reading on, see Conn.drain
 		}
-		if in.socket == nil || !in.socket.await(in) {
+		if in.socket == nil {
+			return nil
+		}
+		if !in.socket.await(in) {
 			in.came()
 		}
 		in.waiting.Store(0)
@@ -92,10 +95,6 @@ func (in *inbound) read(p []byte) (n int, err error) {
 	if in.isAhead {
 		in.isAhead = false
 		n = copy(p, in.ahead[:])
-		if in.socket == nil && in.left > 0 && len(p) > n {
-			m, _ := in.next(p[n:]) // the same frame's; an error comes again
-			return n + m, nil
-		}
 	} else if n, err = in.next(p); err != nil {
 		return 0, err
 	}

@@ -75,10 +75,14 @@ func (c *Conn) checkAlive() {
 		k.rearm(k.interval - silent)
 		return
 	}
-	if c.out.ping() && waits && k.pinged.IsZero() {
+	sending := c.out.tryTurn()
+	if sending && waits && k.pinged.IsZero() {
 		k.pinged, k.before = time.Now(), since
 	}
 	k.rearm(min(k.interval, pongTimeout))
+	if sending {
+		c.out.ping() // after all else, for it may wait for room
+	}
 }
 
 func (k *keepAlive) rearm(d time.Duration) {

@@ -3,6 +3,7 @@ package relayclient_test
 import (
 	"errors"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -222,6 +223,25 @@ func TestPingBehindAnUploadIsNotJudged(t *testing.T) {
 	})
 }
 
+// TestPingWithoutRoomIsNoEnd: a ping that waits for room behind data keeps nobody
+// from judging the relay, which gets as long as data would.
+func TestPingWithoutRoomIsNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		began := time.Now()
+		const header = 8
+		if _, err := conn.Write(make([]byte, 64<<10-header-1)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := conn.Read(make([]byte, 1))
+		if took := time.Since(began); !errors.Is(err, relayclient.ErrUnresponsive) || took < 15*time.Minute || took > 16*time.Minute {
+			t.Errorf("got %v after %v, want %v after a quarter of an hour", err, took, relayclient.ErrUnresponsive)
+		}
+		conn.Close()
+		far.Close()
+	})
+}
+
 func TestPausedAppIsPingedForAllThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, far := upgraded(t)
@@ -332,6 +352,42 @@ func TestRelayThatDoesNotCloseIsNotWaitedForLong(t *testing.T) {
 		far.Write(closeFrame(1000, ""))
 		io.ReadAll(conn)
 		conn.CloseWrite()
+		began := time.Now()
+		conn.Close()
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("Close took %v, want 2s", took)
+		}
+		far.Close()
+	})
+}
+
+// chatty is a TLS connection whose reader has something to write as well, a key
+// update or an alert, and holds the writer's lock while there is no room for it.
+type chatty struct {
+	*memnet.Conn
+	writing chan struct{} // closed once that has ended
+}
+
+func (c *chatty) NetConn() net.Conn { return c.Conn }
+
+func (c *chatty) Read([]byte) (int, error) {
+	defer close(c.writing)
+	_, err := c.Conn.Write(make([]byte, 1<<20))
+	return 0, err
+}
+
+func (c *chatty) Close() error {
+	<-c.writing
+	return c.Conn.Close()
+}
+
+func TestCloseDoesNotWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memnet.Pipe()
+		conn := relayclient.Upgraded(&chatty{near, make(chan struct{})}, 30*time.Second)
+		conn.CloseWrite()
+		go conn.Read(make([]byte, 1))
+		synctest.Wait()
 		began := time.Now()
 		conn.Close()
 		if took := time.Since(began); took != 2*time.Second {

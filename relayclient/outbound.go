@@ -96,19 +96,22 @@ func (o *outbound) close() error {
 	return o.control(opClose, closePayload(1000, shutdownReason))
 }
 
-// ping sends a ping, unless a write is in progress or the direction has ended.
-// Its payload is the number of data frames before it.
-func (o *outbound) ping() (sent bool) {
+// tryTurn takes the turn unless a write is in progress.
+func (o *outbound) tryTurn() bool {
 	select {
 	case o.turn <- struct{}{}:
-		defer o.release()
+		return true
 	default:
 		return false
 	}
-	if o.closeSent.Load() {
-		return false
-	}
-	return o.control(opPing, binary.BigEndian.AppendUint64(nil, o.sent.Load())) == nil
+}
+
+// ping sends a ping and gives back the turn, which the caller has taken. Its
+// payload is the number of data frames before it.
+func (o *outbound) ping() {
+	defer o.release()
+	// A failure here is met again by the next read or write.
+	_ = o.control(opPing, binary.BigEndian.AppendUint64(nil, o.sent.Load()))
 }
 
 // ponged notes the answer to a ping: the relay has taken all that stood before it.

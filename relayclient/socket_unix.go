@@ -45,16 +45,13 @@ func (s *socket) tryNow(fd uintptr) bool {
 
 // poll reads without waiting.
 func (s *socket) poll(p []byte) (n int, err error) {
-	if s.awaited != nil {
-		if s.reads--; s.reads < 0 {
-			return 0, errNotYet
-		}
-	}
 	s.p = p
-	if s.awaited != nil {
+	if s.awaited == nil {
+		err = s.raw.Read(s.attempt)
+	} else if s.reads--; s.reads >= 0 {
 		s.readNow(s.fd) // await has the lock that raw.Read takes
 	} else {
-		err = s.raw.Read(s.attempt)
+		s.err = syscall.EAGAIN
 	}
 	s.p = nil
 	switch {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -188,6 +189,32 @@ func TestStreamArrivesByteByByte(t *testing.T) {
 	stream = append(stream, closeFrame(1000, "Shutdown")...)
 	checkMixed(t, iotest.OneByteReader(bytes.NewReader(stream)), want)
 	checkMixed(t, iotest.DataErrReader(bytes.NewReader(stream)), want)
+}
+
+// TestReadKeepsNothingThatWasAnnounced, on a connection that knows no waiting.
+func TestReadKeepsNothingThatWasAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, far := upgraded(t)
+		far.Write([]byte{0x82, 2, 'a'}) // and the frame's other byte not yet
+		read := make(chan string, 1)
+		go func() {
+			conn.WaitReadable()
+			buf := make([]byte, 10)
+			n, _ := conn.Read(buf)
+			read <- string(buf[:n])
+		}()
+		synctest.Wait()
+		select {
+		case got := <-read:
+			if got != "a" {
+				t.Errorf("got %q", got)
+			}
+		default:
+			t.Error("the byte that has arrived is kept back")
+		}
+		far.Close()
+		conn.Close()
+	})
 }
 
 func TestHowReadingEnds(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -169,24 +168,32 @@ func (w *warmth) close() {
 
 // doubt watches over a link that had waited and is now written to, until stop
 // is called. What a machine on the way has forgotten is neither answered nor
-// refused; the kernel sees that nothing is acknowledged.
-func (l *link) doubt() (stop func()) {
-	var over atomic.Bool
+// refused; the kernel sees that nothing is acknowledged. Stop reports whether the
+// link was given up.
+func (l *link) doubt() (stop func() (givenUp bool)) {
+	var mu sync.Mutex
+	var over, givenUp bool
 	var timer *time.Timer
 	timer = time.AfterFunc(time.Hour, func() {
 		defer l.panicked.raise()
-		if over.Load() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
 			return
 		}
 		if p := pathOf(l); p.unacked > 0 && p.retransmitted {
-			l.Close()
+			givenUp = true
+			abort(l.Conn)
 			return
 		}
 		timer.Reset(doubtful)
 	})
 	timer.Reset(doubtful) // only now, when the function may use it
-	return func() {
-		over.Store(true)
+	return func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
 		timer.Stop()
+		return givenUp
 	}
 }
