@@ -14,6 +14,7 @@ type conn struct {
 	app      net.Conn
 	from     *reader // of app
 	accepted time.Time
+	late     bool // it may have waited long for a slot
 	traffic  *Traffic
 	summary  Summary
 }
@@ -33,6 +34,11 @@ func newConn(r *run, app net.Conn, ln Listener, accepted time.Time) *conn {
 // whose stacks are small, for there may be thousands of them.
 func (c *conn) serve(ctx context.Context) {
 	c.begin(ctx)
+	if c.late && c.hasLeft() {
+		reset(c.app)
+		c.finish(ctx, time.Now(), verdict{AppGaveUp, nil})
+		return
+	}
 	r := c.dial(ctx)
 	c.summary.Dial = time.Since(c.accepted)
 	c.Hooks.dialled(c.summary.Target, c.summary.Dial, r.err)
@@ -46,6 +52,25 @@ func (c *conn) serve(ctx context.Context) {
 		defer guard(c.Panicked).raise()
 		c.carry(ctx, p)
 	}()
+}
+
+// hasLeft reports whether the app has reset the connection, or ended its stream
+// without a byte and closed fully: there is nothing to dial for.
+func (c *conn) hasLeft() bool {
+	ended, reset := c.from.peek()
+	if !ended {
+		return reset
+	}
+	closed, err := c.appClosed(c.app)
+	return closed && err == nil
+}
+
+// turnAway resets a connection for which no slot became free before the end.
+func (c *conn) turnAway(ctx context.Context) {
+	c.begin(ctx)
+	reset(c.app)
+	c.tell(ctx, time.Now(), verdict{Shutdown, nil})
+	c.ended()
 }
 
 // carry is the connection's life from there on.
@@ -66,13 +91,18 @@ func (c *conn) begin(ctx context.Context) {
 
 // finish tells how it ended, and makes room for another.
 func (c *conn) finish(ctx context.Context, ended time.Time, v verdict) {
+	c.tell(ctx, ended, v)
+	<-c.slots
+	c.ended()
+	c.conns.Done()
+}
+
+// tell tells how it ended.
+func (c *conn) tell(ctx context.Context, ended time.Time, v verdict) {
 	c.summary.Took = ended.Sub(c.accepted)
 	c.summary.Cause, c.summary.Err = v.cause, v.err
 	c.log(ctx)
 	c.Hooks.closed(c.summary)
-	<-c.slots
-	c.ended()
-	c.conns.Done()
 }
 
 // reached is what came of a dial.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -32,15 +33,20 @@ const watchAfter = 200 * time.Millisecond
 // is called, which returns what was read. A reset cancels the dial; an end of
 // stream without a byte closes last.
 func watch(panicked guard, app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
-	done := make(chan early, 1)
+	done, enough := make(chan early, 1), make(chan struct{})
 	timer := time.AfterFunc(watchAfter, func() {
 		defer panicked.raise()
-		done <- readAhead(app, cancel, last)
+		e := readAhead(app, cancel, last)
+		if len(e.data) >= maxEarly && e.err == nil && !e.eof {
+			e.err = awaitReset(app, cancel, enough)
+		}
+		done <- e
 	})
 	return func() early {
 		if timer.Stop() {
 			return early{}
 		}
+		close(enough)
 		// A deadline in the past ends the read; an error means that it has ended.
 		_ = app.conn.SetReadDeadline(time.Unix(1, 0))
 		e := <-done
@@ -70,4 +76,25 @@ func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}
 		break
 	}
 	return e
+}
+
+// resetCheck is how often an app is looked after that has sent all we read ahead.
+const resetCheck = time.Second
+
+// awaitReset waits until the app has reset the connection, or for enough. An empty
+// write meets a reset behind bytes that nobody reads.
+func awaitReset(app *reader, cancel context.CancelCauseFunc, enough <-chan struct{}) error {
+	look := time.NewTicker(resetCheck)
+	defer look.Stop()
+	for {
+		select {
+		case <-enough:
+			return nil
+		case <-look.C:
+		}
+		if _, err := app.conn.Write(nil); errors.Is(err, syscall.ECONNRESET) {
+			cancel(errAppLeft)
+			return err
+		}
+	}
 }

@@ -280,13 +280,7 @@ func TestNobodyWaitsWithBothDirectionsStalled(t *testing.T) {
 
 // overTCP joins an app to remote over real sockets. finish returns the summary and
 // stops the server.
-func overTCP(t *testing.T, remote net.Conn) (app net.Conn, finish func() forwarder.Summary) {
-	t.Helper()
-	return overTCPAsking(t, remote, nil)
-}
-
-// overTCPAsking is overTCP with somebody to ask whether the app has closed fully.
-func overTCPAsking(t *testing.T, remote net.Conn, appClosed func(app, us netip.AddrPort) (bool, error)) (app net.Conn, finish func() forwarder.Summary) {
+func overTCP(t *testing.T, remote net.Conn, adjust ...func(*forwarder.Server)) (app net.Conn, finish func() forwarder.Summary) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -297,8 +291,9 @@ func overTCPAsking(t *testing.T, remote net.Conn, appClosed func(app, us netip.A
 		NewID: func() string { return "some-id" },
 		Dial:  func(context.Context, forwarder.Request) (net.Conn, error) { return remote, nil },
 		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { summaries <- s }},
-
-		AppClosed: appClosed,
+	}
+	for _, adjust := range adjust {
+		adjust(s)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -324,11 +319,13 @@ func TestAppThatResetsAfterItsEndFreesTheTunnelSoon(t *testing.T) {
 	near, far := memnet.Pipe()
 	defer far.Close()
 	var gone atomic.Bool
-	app, finish := overTCPAsking(t, &tunnel{Conn: near}, func(netip.AddrPort, netip.AddrPort) (bool, error) {
-		if gone.Load() {
-			return false, errors.ErrUnsupported
+	app, finish := overTCP(t, &tunnel{Conn: near}, func(s *forwarder.Server) {
+		s.AppClosed = func(netip.AddrPort, netip.AddrPort) (bool, error) {
+			if gone.Load() {
+				return false, errors.ErrUnsupported
+			}
+			return false, nil
 		}
-		return false, nil
 	})
 	write(t, app, "question")
 	app.(*net.TCPConn).CloseWrite()
@@ -336,6 +333,25 @@ func TestAppThatResetsAfterItsEndFreesTheTunnelSoon(t *testing.T) {
 	app.(*net.TCPConn).SetLinger(0)
 	app.Close()
 	gone.Store(true)
+	wantCause(t, finish(), forwarder.AppGone)
+}
+
+// TestAnswerThatWasResetIsNoEnd runs on real sockets: the reset is met by nothing but
+// our end of stream, which the kernel refuses.
+func TestAnswerThatWasResetIsNoEnd(t *testing.T) {
+	near, far := memnet.Pipe()
+	defer far.Close()
+	app, finish := overTCP(t, &tunnel{Conn: near})
+	write(t, app, "question")
+	app.(*net.TCPConn).CloseWrite()
+	wantAll(t, "target", far, "question")
+	write(t, far, "a long answer")
+	if _, err := io.ReadFull(app, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	app.(*net.TCPConn).SetLinger(0)
+	app.Close()
+	far.CloseWrite()
 	wantCause(t, finish(), forwarder.AppGone)
 }
 
@@ -450,6 +466,29 @@ func TestRemoteFullCloseWhileTheAppSendsEndsQuietly(t *testing.T) {
 	})
 }
 
+// TestRemoteThatClosedFullyAndMissedNothingIsAnEnd: telling it of the app's end fails,
+// but it has all the app ever sent.
+func TestRemoteThatClosedFullyAndMissedNothingIsAnEnd(t *testing.T) {
+	app, finish := overTCP(t, deaf{closedFully{answer: strings.NewReader("221 bye")}})
+	wantAll(t, "app", app, "221 bye")
+	app.Close()
+	wantCause(t, finish(), forwarder.Closed)
+}
+
+// deaf is closedFully, and cannot be told of an end either.
+type deaf struct{ closedFully }
+
+func (deaf) CloseWrite() error { return syscall.EPIPE }
+
+func TestAppThatSendsOnAndStaysHasNotLingered(t *testing.T) {
+	app, finish := overTCP(t, closedFully{answer: strings.NewReader("go away")},
+		func(s *forwarder.Server) { s.Linger = 300 * time.Millisecond })
+	defer app.Close()
+	wantAll(t, "app", app, "go away")
+	write(t, app, "still talking")
+	wantCause(t, finish(), forwarder.RemoteClosed)
+}
+
 // closedFully is a remote half that gave an answer, takes nothing any more, and
 // has ended.
 type closedFully struct {
@@ -515,6 +554,49 @@ func TestUploadOfAnAppThatLeftGetsTimeToArrive(t *testing.T) {
 		began := time.Now()
 		app.CloseWrite()
 		wantReset(t, "app", app)
+		wantCause(t, b.finish(t), forwarder.AppGone)
+		// 16 s for 4 MiB, then 2 s for the remote side.
+		if took := time.Since(began).Round(time.Millisecond); took != 18*time.Second {
+			t.Errorf("freed after %v, want 18s", took)
+		}
+	})
+}
+
+// TestUploadOfAnAppThatLeftSurvivesAnswers: nobody takes the answers, which is no
+// reason to lose what the app had sent before it closed.
+func TestUploadOfAnAppThatLeftSurvivesAnswers(t *testing.T) {
+	for name, stalled := range map[string]time.Duration{"soon": time.Second, "after checks of the stall": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, func(b *bench) { b.server.AppClosed = func(_, _ netip.AddrPort) (bool, error) { return true, nil } })
+				app, target := b.open(t)
+				upload := strings.Repeat("u", 150_000) // more than the tunnel takes
+				write(t, app, upload)
+				app.Close()
+				write(t, target, "250 ok")
+				synctest.Wait()
+				write(t, target, "250 ok")
+				time.Sleep(stalled)
+				wantAll(t, "target", target, upload)
+				s := b.finish(t)
+				wantCause(t, s, forwarder.AppGone)
+				if s.Up != int64(len(upload)) || s.Down != 0 {
+					t.Errorf("got %d bytes up and %d down, want %d and none", s.Up, s.Down, len(upload))
+				}
+			})
+		})
+	}
+}
+
+func TestAnswerToAnAppThatLeftDoesNotCutItsUploadsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		go io.Copy(io.Discard, target)
+		write(t, app, strings.Repeat("u", 4<<20))
+		began := time.Now()
+		app.Close()
+		write(t, target, "226 received")
 		wantCause(t, b.finish(t), forwarder.AppGone)
 		// 16 s for 4 MiB, then 2 s for the remote side.
 		if took := time.Since(began).Round(time.Millisecond); took != 18*time.Second {
@@ -616,6 +698,24 @@ func TestAppThatResetsCancelsTheDial(t *testing.T) {
 		wantCause(t, s, forwarder.AppGaveUp)
 		if s.Took != time.Second {
 			t.Errorf("ended after %v, want 1s", s.Took)
+		}
+	})
+}
+
+// TestAppThatResetsAfterItSentMuchCancelsTheDial: what it sent is more than anybody
+// reads ahead.
+func TestAppThatResetsAfterItSentMuchCancelsTheDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.Dial = waitForContext })
+		app, _ := b.ln.Dial()
+		write(t, app, strings.Repeat("u", 100_000))
+		time.Sleep(5 * time.Second)
+		app.SetLinger(0)
+		app.Close()
+		began := time.Now()
+		wantCause(t, b.finish(t), forwarder.AppGaveUp)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("noticed after %v, want 1s at most", took)
 		}
 	})
 }
@@ -868,6 +968,25 @@ func TestConnectionsAboveTheLimitWait(t *testing.T) {
 		wantCause(t, b.finish(t), forwarder.Closed)
 		if got := strings.Count(b.log.String(), "connections have to wait"); got != 1 {
 			t.Errorf("told %d times, want once", got)
+		}
+	})
+}
+
+func TestConnectionThatNeverHadItsTurnIsToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.MaxConnections = 1 })
+		b.open(t)
+		second, err := b.ln.Dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		b.stop()
+		wantReset(t, "second app", second)
+		wantCause(t, <-b.summaries, forwarder.Shutdown)
+		wantCause(t, b.finish(t), forwarder.Shutdown)
+		if got := strings.Count(b.log.String(), `"shutdown"`); got != 2 {
+			t.Errorf("%d lines tell of a connection's end, want 2:\n%s", got, b.log.String())
 		}
 	})
 }

@@ -37,14 +37,16 @@ type pipe struct {
 
 	mu          sync.Mutex
 	appEnded    bool  // the app ended its stream
-	upErr       error // the remote side no longer takes it
+	appRefuses  bool  // and takes nothing more
+	upErr       error // the remote side no longer takes the app's stream
+	unsent      bool  // nor has it taken all
 	remoteEnded bool  // the remote side ended its stream
 	over        bool
 	verdict     verdict
 	ended       time.Time
 	timer       *time.Timer   // nil until something can become due
 	askIn       time.Duration // until AppClosed is asked next, 0 when it cannot be
-	goneAt      time.Time     // when AppClosed said yes
+	goneAt      time.Time     // when the app was found to have closed fully
 }
 
 // run copies until both directions have ended, closes both connections, and
@@ -70,17 +72,26 @@ func (p *pipe) run(ctx context.Context) {
 // conclude settles how it ended where nothing has ended it before.
 func (p *pipe) conclude() {
 	p.mu.Lock()
-	lost := p.upErr
+	v := p.parted()
 	p.mu.Unlock()
-	switch {
-	case lost == nil:
-		p.end(Closed, nil)
-	case p.remoteReadsOn():
-		p.end(TunnelDropped, lost) // it had said that it would take more
-	default:
+	if v.cause == RemoteClosed {
 		p.discard()
-		p.end(RemoteClosed, lost)
 	}
+	p.end(v.cause, v.err)
+}
+
+// parted is how it ended, both directions having ended by themselves. The caller
+// holds mu.
+func (p *pipe) parted() verdict {
+	switch {
+	case p.upErr != nil && p.remoteReadsOn():
+		return verdict{TunnelDropped, p.upErr} // it had said that it would take more
+	case p.unsent:
+		return verdict{RemoteClosed, p.upErr}
+	case p.appRefuses:
+		return verdict{AppGone, nil}
+	}
+	return verdict{Closed, nil}
 }
 
 // discard takes what the app still sends to a remote side that has closed fully.
@@ -161,7 +172,7 @@ func (p *pipe) send(data []byte) bool {
 	p.arriveBy.Store(int64(min(by, now+maxUnderWay*time.Second/slowest)))
 	if err != nil {
 		p.mu.Lock()
-		p.upErr = err
+		p.upErr, p.unsent = err, true
 		p.mu.Unlock()
 		p.schedule()
 	}
@@ -194,14 +205,12 @@ func (p *pipe) checkStall() {
 // stalled looks after the app of a write that takes long, and reports whether it
 // has ended the connection.
 func (p *pipe) stalled() bool {
-	if p.meetReset() {
+	switch {
+	case p.meetReset():
 		return true
-	}
-	if p.AppClosed != nil && p.silence() >= p.linger() {
-		if closed, err := p.askApp(); closed && err == nil {
-			p.end(AppGone, nil)
-			return true
-		}
+	case p.silence() >= p.linger() && p.appHasClosed():
+		p.end(AppGone, nil)
+		return true
 	}
 	return false
 }
@@ -213,15 +222,21 @@ func (p *pipe) meetReset() bool {
 		return false // a delivery waits, which meets a reset itself; this would wait behind it
 	}
 	defer p.delivery.Unlock()
-	p.mu.Lock()
-	remoteEnded := p.remoteEnded
-	p.mu.Unlock()
-	// Once we have ended our direction towards the app, a broken pipe means that.
-	if _, err := p.app.Write(nil); err == nil || remoteEnded && !errors.Is(err, syscall.ECONNRESET) {
+	// A broken pipe is no reset: either direction may have ended before, see deliver.
+	if _, err := p.app.Write(nil); !errors.Is(err, syscall.ECONNRESET) {
 		return false
 	}
 	p.end(AppReset, nil)
 	return true
+}
+
+// appHasClosed reports whether it is certain that the app has closed fully.
+func (p *pipe) appHasClosed() bool {
+	if p.from.disconnected() {
+		return true
+	}
+	closed, err := p.appClosed(p.app)
+	return closed && err == nil
 }
 
 // closeUpward passes the app's end of stream on. That it has ended stands before
@@ -244,16 +259,16 @@ func (p *pipe) closeUpward() {
 	p.schedule()
 }
 
-// copyDown carries the remote side's stream to the app.
+// copyDown carries the remote side's stream to the app. When the app takes no more,
+// it reads on for the end: what the app left behind may still be on its way up.
 func (p *pipe) copyDown() {
 	from := newReader(p.remote)
-	for {
+	for delivers := true; ; {
 		data, err := from.read()
-		delivered := len(data) == 0 || p.deliver(data)
-		from.done()
-		if !delivered {
-			return
+		if len(data) > 0 && delivers {
+			delivers = p.deliver(data)
 		}
+		from.done()
 		switch {
 		case err == io.EOF:
 			p.closeDownward()
@@ -274,20 +289,34 @@ func (p *pipe) deliver(data []byte) bool {
 	p.traffic.delivered(n)
 	p.touch()
 	if err != nil {
-		p.end(p.appLeft(), nil)
+		p.undelivered(err)
 	}
 	return err == nil
 }
 
-// appLeft is the cause when the app takes no more bytes: it reset, or it closed
-// fully after the end of its stream.
-func (p *pipe) appLeft() Cause {
+// undelivered judges an app that takes no more. Where it had ended its stream
+// before, even if that end has yet to be read, the kernel calls it a broken pipe,
+// and what it sent goes on as if there were nobody in between.
+func (p *pipe) undelivered(err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.appEnded {
-		return AppGone
+	ended := p.appEnded || errors.Is(err, syscall.EPIPE)
+	p.mu.Unlock()
+	if ended {
+		p.refused()
+	} else {
+		p.end(AppReset, nil)
 	}
-	return AppReset
+}
+
+// refused notes that the app has closed fully and takes nothing more.
+func (p *pipe) refused() {
+	p.mu.Lock()
+	p.appRefuses = true
+	if p.goneAt.IsZero() {
+		p.goneAt = time.Now()
+	}
+	p.mu.Unlock()
+	p.schedule()
 }
 
 // closeDownward passes the remote side's end of stream on. An end without a
@@ -296,7 +325,7 @@ func (p *pipe) appLeft() Cause {
 func (p *pipe) closeDownward() {
 	p.touch()
 	p.mu.Lock()
-	appWaits := !p.appEnded
+	appWaits := !p.appEnded && !p.appRefuses
 	p.mu.Unlock()
 	if appWaits && p.down.Load() == 0 && !p.remoteReadsOn() && !p.targetReached() {
 		if time.Since(p.joined) <= p.dialTimeout() {
@@ -306,8 +335,8 @@ func (p *pipe) closeDownward() {
 		}
 		return
 	}
-	if w, ok := p.app.(interface{ CloseWrite() error }); ok {
-		_ = w.CloseWrite() // fails only where the app has gone, which copyUp meets too
+	if w, ok := p.app.(interface{ CloseWrite() error }); ok && w.CloseWrite() != nil {
+		p.refused() // nor has it read what was left; a plain reset is met by copyUp
 	}
 	p.mu.Lock()
 	p.remoteEnded = true
@@ -395,7 +424,7 @@ func (p *pipe) schedule() {
 	switch {
 	case p.halfDone():
 		due = p.linger() - p.silence()
-		if !p.goneAt.IsZero() {
+		if p.onItsWay() {
 			due = min(due, p.graceLeft())
 		} else if p.canAsk() {
 			due = min(due, p.askIn)
@@ -417,6 +446,10 @@ func (p *pipe) schedule() {
 // halfDone reports whether one direction has ended. The caller holds mu.
 func (p *pipe) halfDone() bool { return p.appEnded || p.upErr != nil || p.remoteEnded }
 
+// onItsWay reports whether all that is left is what an app that has closed fully
+// sent, and time for it to arrive. The caller holds mu.
+func (p *pipe) onItsWay() bool { return !p.goneAt.IsZero() && (p.appEnded || p.upErr != nil) }
+
 // canAsk reports whether AppClosed has something to say: the app has ended its
 // stream and the remote side has not. The caller holds mu.
 func (p *pipe) canAsk() bool {
@@ -427,14 +460,18 @@ func (p *pipe) canAsk() bool {
 func (p *pipe) tick() {
 	p.mu.Lock()
 	halfDone, ask := p.halfDone(), p.canAsk()
-	gone := !p.goneAt.IsZero() && p.graceLeft() <= 0
+	gone := p.onItsWay() && p.graceLeft() <= 0
+	lingered := verdict{Lingered, nil}
+	if p.upErr != nil && p.remoteEnded {
+		lingered = p.parted() // and only the app has not noticed
+	}
 	p.mu.Unlock()
 
 	switch silence := p.silence(); {
 	case gone:
 		p.end(AppGone, nil)
 	case halfDone && silence >= p.linger():
-		p.end(Lingered, nil)
+		p.end(lingered.cause, lingered.err)
 	case !halfDone && p.IdleTimeout > 0 && silence >= p.IdleTimeout:
 		p.end(IdleTimeout, nil)
 	case ask:
@@ -446,7 +483,7 @@ func (p *pipe) tick() {
 // ask finds out whether the app, which has ended its stream, has closed fully.
 // Where nobody can tell, Linger decides.
 func (p *pipe) ask() {
-	closed, err := p.askApp()
+	closed, err := p.appClosed(p.app)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -461,8 +498,12 @@ func (p *pipe) ask() {
 	}
 }
 
-func (p *pipe) askApp() (closed bool, err error) {
-	return p.AppClosed(addrPort(p.app.RemoteAddr()), addrPort(p.app.LocalAddr()))
+// appClosed asks AppClosed about an accepted connection.
+func (s *Server) appClosed(app net.Conn) (closed bool, err error) {
+	if s.AppClosed == nil {
+		return false, errors.ErrUnsupported
+	}
+	return s.AppClosed(addrPort(app.RemoteAddr()), addrPort(app.LocalAddr()))
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

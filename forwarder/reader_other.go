@@ -16,3 +16,5 @@ func (r *reader) readRaw() ([]byte, error) { return nil, errors.ErrUnsupported }
 func (r *reader) readNow(uintptr) bool { return true }
 
 func (r *reader) disconnected() bool { return false }
+
+func (r *reader) peek() (ended, reset bool) { return false, false }

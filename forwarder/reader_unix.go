@@ -60,3 +60,15 @@ func (r *reader) disconnected() (gone bool) {
 	}
 	return gone
 }
+
+// peek reports whether the stream has ended with nothing left to read, or the
+// connection was reset.
+func (r *reader) peek() (ended, reset bool) {
+	if r.raw != nil {
+		_ = r.raw.Control(func(fd uintptr) {
+			n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+			ended, reset = n == 0 && err == nil, err == syscall.ECONNRESET
+		})
+	}
+	return ended, reset || r.disconnected()
+}

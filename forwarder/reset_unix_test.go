@@ -6,11 +6,13 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"hyco-sidecar/forwarder"
+	"hyco-sidecar/test/memnet"
 )
 
 // fountain is a remote side that sends without end, takes what it is given, and
@@ -84,6 +86,67 @@ func TestResetDuringADownloadIsNeverAnEnd(t *testing.T) {
 	}
 	if n := ends.Load(); n != 0 {
 		t.Errorf("%d of %d resets were passed on as ends of stream", n, resets)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAppsThatLeftWhileTheyWaitedAreNotDialled: behind a target that hangs, those
+// that gave up are many, and the target has its turn at last.
+func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
+	const waiting = 10
+	var dials atomic.Int64
+	near, far := memnet.Pipe()
+	defer far.Close()
+	closed := make(chan forwarder.Summary, waiting+1)
+	s := &forwarder.Server{
+		NewID:          func() string { return "some-id" },
+		MaxConnections: 1,
+		AppClosed:      func(app, us netip.AddrPort) (bool, error) { return true, nil },
+		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+			dials.Add(1)
+			return &tunnel{Conn: near}, nil
+		},
+		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { closed <- s }},
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "sql01.corp.example:1433"}) }()
+	dial := func() *net.TCPConn {
+		t.Helper()
+		app, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return app.(*net.TCPConn)
+	}
+	first := dial()
+	write(t, far, "hello")
+	if _, err := io.ReadFull(first, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range waiting {
+		app := dial()
+		if n%2 == 0 {
+			write(t, app, "SELECT 1")
+			app.SetLinger(0)
+		}
+		app.Close()
+	}
+	first.CloseWrite()
+	far.CloseWrite()
+	wantCause(t, <-closed, forwarder.Closed)
+	for range waiting {
+		wantCause(t, <-closed, forwarder.AppGaveUp)
+	}
+	if n := dials.Load(); n != 1 {
+		t.Errorf("%d dials, want the first only", n)
 	}
 	stop()
 	if err := <-served; err != nil {

@@ -135,6 +135,7 @@ const (
 func (r *run) accept(ctx context.Context, ln Listener) {
 	var pause time.Duration
 	var failed time.Time // when accept last failed, until that has passed
+	var late int         // how many more may have waited long for a slot
 	for {
 		app, err := ln.Accept()
 		if err != nil {
@@ -160,16 +161,25 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 		accepted := time.Now()
 		prepare(app)
 		r.began()
-		if !r.reserve(ctx, ln.Target) {
-			reset(app)
-			r.ended()
+		c := newConn(r, app, ln, accepted)
+		waited, reserved := r.reserve(ctx, ln.Target)
+		if !reserved {
+			c.turnAway(ctx)
 			return
 		}
+		if waited {
+			late = acceptQueue
+		}
+		c.late = late > 0
+		late = max(0, late-1)
 		r.conns.Add(1)
-		c := newConn(r, app, ln, accepted)
 		r.dialers.run(func() { c.serve(ctx) })
 	}
 }
+
+// acceptQueue is how many connections the kernel keeps for us to accept, where
+// nobody has changed that: net.core.somaxconn.
+const acceptQueue = 4096
 
 // acceptRemedy is what to do about an accept that failed.
 func acceptRemedy(err error) string {
@@ -179,12 +189,11 @@ func acceptRemedy(err error) string {
 	return "none, if it passes: connections wait in the kernel's queue meanwhile"
 }
 
-// reserve takes a slot, waiting while all are taken, and reports false when ctx
-// ends first.
-func (r *run) reserve(ctx context.Context, target string) bool {
+// reserve takes a slot, waiting while all are taken, unless ctx ends first.
+func (r *run) reserve(ctx context.Context, target string) (waited, reserved bool) {
 	select {
 	case r.slots <- struct{}{}:
-		return true
+		return false, true
 	default:
 	}
 	r.full.Do(func() {
@@ -194,9 +203,9 @@ func (r *run) reserve(ctx context.Context, target string) bool {
 	})
 	select {
 	case r.slots <- struct{}{}:
-		return true
+		return true, true
 	case <-ctx.Done():
-		return false
+		return true, false
 	}
 }
 
