@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -29,10 +30,20 @@ func appClosed(app, to, us netip.AddrPort) (bool, error) {
 	}
 	// A kernel without the answer says the same as one without the socket; but
 	// our own end is certainly there.
-	if _, err := hasOwner(us, app); err != nil {
+	_, err = hasOwner(us, app)
+	if err == unix.ENOENT {
 		return false, fmt.Errorf("sock_diag: %w: %w", err, errors.ErrUnsupported)
+	} else if err != nil {
+		return false, err
 	}
-	return true, nil
+	// So does one whose app is in another namespace and was led to our loopback.
+	probe, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(app.Addr(), 0)))
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return false, fmt.Errorf("the app's address is not in this network namespace: %w: %w", err, errors.ErrUnsupported)
+	} else if err != nil {
+		return false, err
+	}
+	return true, probe.Close()
 }
 
 // hasOwner asks the kernel whether a process holds the socket at local that is

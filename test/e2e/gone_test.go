@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -54,5 +55,31 @@ func closeFully(t *testing.T, further ...string) {
 	}
 	if causes["silent.corp.example:90 app_gone"] != apps || causes["late.corp.example:80 closed"] != apps {
 		t.Errorf("ends logged: %v", causes)
+	}
+}
+
+// TestHalfClosedAppOfAnotherNamespaceIsNotCut: an app may be led to our loopback from
+// elsewhere, where the kernel we ask does not know its socket.
+func TestHalfClosedAppOfAnotherNamespaceIsNotCut(t *testing.T) {
+	t.Parallel()
+	needs(t, "nft", "sysctl", "getent")
+	w := newWorld(t)
+	w.programs = plainPrograms(t)
+	w.serve(t, w.site, "late", "127.0.0.2:10080", fmt.Sprint(answerSize), "7s")
+	contoso := w.relay(t, contoso, "late-hc=late.corp.example:80@127.0.0.2:10080")
+	s := w.sidecar(t, w.settings(t, contoso.connections, contoso.caFile)...)
+	address := strings.Fields(w.mustRun(t, w.app, command{}, "getent", "hosts", "late.corp.example"))[0]
+	w.mustRun(t, w.app, command{}, "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+	w.mustRun(t, w.app, command{stdin: strings.NewReader(`table ip elsewhere {
+		chain prerouting {
+			type nat hook prerouting priority dstnat
+			ip daddr ` + appAddress + ` tcp dport 8080 dnat to ` + address + `:80
+		}
+	}`)}, "nft", "-f", "-")
+
+	asking := w.role(t, w.site, "crowd", "ask", "1", "1", appAddress+":8080")
+	asking.mustEnd(t, 2*patience, "ends: map[answered:1]")
+	if e := s.awaitClosed(t, "late.corp.example:80", 1); e.Cause != "closed" {
+		t.Errorf("cause: got %q, want closed", e.Cause)
 	}
 }
