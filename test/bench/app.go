@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -117,7 +118,7 @@ func upload(conn net.Conn, p *payload, n int64) error {
 	if _, err := conn.Write(appendLength(nil, n)); err != nil {
 		return err
 	}
-	sum, err := p.send(conn, n)
+	sum, err := p.send(conn, p.somewhere(), n)
 	if err != nil {
 		return err
 	}
@@ -136,12 +137,20 @@ func upload(conn net.Conn, p *payload, n int64) error {
 }
 
 // download takes n bytes from a source that was opened and compares them with
-// what was sent.
-func download(conn net.Conn, _ *payload, n int64) error {
-	if _, err := conn.Write(appendLength(nil, n)); err != nil {
+// what was sent, and the first ones with what was asked for.
+func download(conn net.Conn, p *payload, n int64) error {
+	start := p.somewhere()
+	if _, err := conn.Write(appendLength(appendLength(nil, start), n)); err != nil {
 		return err
 	}
-	sum, err := receive(conn, n, make([]byte, readSize))
+	first := make([]byte, min(n, 64, payloadSize-start))
+	if _, err := io.ReadFull(conn, first); err != nil {
+		return err
+	}
+	if !bytes.Equal(first, p.block[start:][:len(first)]) {
+		return fmt.Errorf("%w: the stream begins like another one", errChecksum)
+	}
+	sum, err := receive(io.MultiReader(bytes.NewReader(first), conn), n, make([]byte, readSize))
 	if err != nil {
 		return err
 	}

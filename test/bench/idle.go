@@ -101,7 +101,7 @@ func (b *bench) thereAndBack(conn net.Conn, n int64) error {
 	}
 	there := make(chan sent, 1)
 	go func() {
-		sum, err := b.payload.send(conn, n)
+		sum, err := b.payload.send(conn, b.payload.somewhere(), n)
 		if err != nil {
 			conn.Close() // what is awaited does not come
 		}

@@ -32,9 +32,13 @@ var errChecksum = errors.New("the checksum differs")
 // of what TLS does.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// send writes n bytes and returns their checksum.
-func (p *payload) send(w io.Writer, n int64) (sum uint32, err error) {
-	for at := 0; n > 0; {
+// somewhere is where a stream may begin, so that no two are alike: bytes of another
+// stream then show, even in the right place.
+func (p *payload) somewhere() int64 { return rand.Int64N(payloadSize) }
+
+// send writes n bytes, those from start on, and returns their checksum.
+func (p *payload) send(w io.Writer, start, n int64) (sum uint32, err error) {
+	for at := int(start); n > 0; {
 		chunk := p.block[at:min(at+writeSize, len(p.block))]
 		chunk = chunk[:min(int64(len(chunk)), n)]
 		if _, err := w.Write(chunk); err != nil {

@@ -119,3 +119,42 @@ func TestChecksums(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamOfAnotherIsNoticed, though its own checksum came along.
+func TestStreamOfAnotherIsNoticed(t *testing.T) {
+	p := newPayload()
+	ln := listen(t)
+	serve(t, ln, func(conn *net.TCPConn) {
+		if err := greeted(conn); err != nil {
+			t.Error(err)
+			return
+		}
+		start, _ := readLength(conn)
+		n, _ := readLength(conn)
+		sum, err := p.send(conn, (start+1)%payloadSize, n)
+		if err == nil {
+			_, err = conn.Write(appendSum(nil, sum))
+		}
+		if err != nil {
+			t.Log(err) // the app leaves at the first bytes
+		}
+	})
+	conn, err := open(t.Context(), ln.Addr().String(), opSource)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := download(conn, p, 1000); !errors.Is(err, errChecksum) {
+		t.Errorf("got %v, want %v", err, errChecksum)
+	}
+}
+
+// greeted answers as a target does.
+func greeted(conn net.Conn) error {
+	var op [1]byte
+	if _, err := io.ReadFull(conn, op[:]); err != nil {
+		return err
+	}
+	_, err := conn.Write(op[:])
+	return err
+}

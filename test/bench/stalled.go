@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 )
@@ -95,7 +97,7 @@ func (b *bench) hold(ctx context.Context) ([]*held, error) {
 		for _, f := range []*forwarder{sidecar, baseline} {
 			h := &held{forwarder: f, kind: kind}
 			all = append(all, h)
-			if err := h.open(ctx, b.stalled); err != nil {
+			if err := h.fill(ctx, b.stalled); err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", stalls[kind].name, f.name, err)
 			}
 		}
@@ -123,12 +125,15 @@ func (b *bench) hold(ctx context.Context) ([]*held, error) {
 		if h.late, err = h.perConn(); err != nil {
 			return nil, err
 		}
+		if n := h.open(); n < len(h.conns) {
+			return nil, fmt.Errorf("%s, %s: %d of %d connections have broken off", stalls[h.kind].name, h.forwarder.name, len(h.conns)-n, len(h.conns))
+		}
 		forwarders = append(forwarders, h.forwarder)
 	}
 	return all, endAll(forwarders...)
 }
 
-func (h *held) open(ctx context.Context, n int) (err error) {
+func (h *held) fill(ctx context.Context, n int) (err error) {
 	// The first connection brings in what all of them share.
 	address := h.forwarder.addresses[listener.HalfClose]
 	conns, err := openAll(ctx, address, opEcho, 1)
@@ -146,15 +151,38 @@ func (h *held) open(ctx context.Context, n int) (err error) {
 // flow makes a connection stall.
 func (s stall) flow(conn net.Conn, p *payload) error {
 	if s.reads {
-		if _, err := conn.Write(appendLength(nil, endless)); err != nil {
+		if _, err := conn.Write(appendLength(appendLength(nil, p.somewhere()), endless)); err != nil {
 			return err
 		}
 	}
 	if s.sends {
-		_, err := p.send(conn, endless)
+		_, err := p.send(conn, p.somewhere(), endless)
 		return err
 	}
 	return nil
+}
+
+// open is how many of the connections are still there.
+func (h *held) open() (n int) {
+	for _, conn := range h.conns {
+		if established(conn) {
+			n++
+		}
+	}
+	return n
+}
+
+// established asks the kernel, which knows of a reset though nobody reads.
+func established(conn *net.TCPConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var info *unix.TCPInfo
+	// Errors mean that it is not.
+	_ = raw.Control(func(fd uintptr) { info, _ = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	const tcpEstablished = 1 // linux/tcp_states.h
+	return info != nil && info.State == tcpEstablished
 }
 
 func (h *held) perConn() (float64, error) {

@@ -11,7 +11,7 @@ import (
 // and comes back: with it the app knows that the whole way is open.
 const (
 	opEcho   = 'e' // sends back what comes
-	opSource = 'd' // takes a length (8 bytes), sends as much and its CRC-32C (4 bytes), and ends
+	opSource = 'd' // takes a start and a length (8 bytes each), sends as much of the payload from there and its CRC-32C (4 bytes), and ends
 	opSink   = 'u' // takes a length and as much, answers with the length and the CRC-32C of what came
 	opSilent = 's' // neither reads nor sends any more for a minute, and ends
 )
@@ -60,11 +60,15 @@ func (t *target) serve(conn *net.TCPConn) error {
 }
 
 func (t *target) source(conn net.Conn) error {
+	start, err := readLength(conn)
+	if err != nil {
+		return err
+	}
 	n, err := readLength(conn)
 	if err != nil {
 		return err
 	}
-	sum, err := t.payload.send(conn, n)
+	sum, err := t.payload.send(conn, start%payloadSize, n)
 	if err != nil {
 		return err
 	}

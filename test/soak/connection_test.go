@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -166,19 +167,28 @@ func (c *connection) judge(app half, targets []half, outage bool, line entry) (o
 	if len(targets) == 0 {
 		return o, f.verdict()
 	}
-	// All but one were dialled for attempts that the sidecar had given up. Which
-	// one is real shows in the bytes, or does not matter.
+	// All but one were dialled for attempts that the sidecar had given up, and got
+	// nothing. Which one is real shows in the bytes, or does not matter.
 	f.reached = true
 	var err error
-	for _, t := range targets {
+	for i, t := range targets {
 		f.target = t
+		o.facts = f
 		if err = f.verdict(); err == nil {
-			o.facts = f
-			return o, nil
+			return o, untouched(slices.Delete(targets, i, i+1))
 		}
 	}
-	o.facts = f
 	return o, err
+}
+
+// untouched returns an error if one of the targets got a byte.
+func untouched(targets []half) error {
+	for _, t := range targets {
+		if t.got > 0 {
+			return fmt.Errorf("a target for an attempt that was given up got %d bytes, the wrong one at %d", t.got, t.wrongAt)
+		}
+	}
+	return nil
 }
 
 // String is all that helps to understand a connection that went wrong.

@@ -19,6 +19,7 @@ type tally struct {
 	causes      map[string]int // as logged
 	personality map[string]int
 	whole       int // connections of which both directions arrived whole
+	starved     int // connections of which next to nothing can be said
 }
 
 func newTally() *tally {
@@ -36,6 +37,9 @@ func (t *tally) add(o outcome) {
 	if f := &o.facts; f.app.got == f.target.size && f.target.got == f.app.size {
 		t.whole++
 	}
+	if o.facts.starved {
+		t.starved++
+	}
 }
 
 func (t *tally) outage(kind string) {
@@ -44,11 +48,19 @@ func (t *tally) outage(kind string) {
 	t.outages[kind]++
 }
 
+// mostlyStarved reports whether so many connections may have been broken by the
+// kernel that the others prove little: more than one in twenty.
+func (t *tally) mostlyStarved() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.starved*20 > t.connections
+}
+
 func (t *tally) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return fmt.Sprintf("%d connections (%s), %d of them whole; %d MB checked; outages: %s; faults: %s; ends: %s",
-		t.connections, counts(t.personality), t.whole, t.bytes/1e6, counts(t.outages), counts(t.faults), counts(t.causes))
+	return fmt.Sprintf("%d connections (%s), %d of them whole, %d starved; %d MB checked; outages: %s; faults: %s; ends: %s",
+		t.connections, counts(t.personality), t.whole, t.starved, t.bytes/1e6, counts(t.outages), counts(t.faults), counts(t.causes))
 }
 
 func counts(by map[string]int) string {

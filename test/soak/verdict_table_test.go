@@ -95,7 +95,7 @@ func TestVerdict(t *testing.T) {
 		{"RefusedTargetLooksLikeAnEmptyAnswer", func(f *facts) { unreached(f); f.app.ended, f.app.saw = notEnded, endOfStream }, "ended after 0 bytes"},
 		{"RefusedTargetAfterTheAppEnded", func(f *facts) { unreached(f); f.app.saw, f.cause = endOfStream, "closed" }, ""},
 		{"EmptyAnswerByNodeIsTakenForARefusal", func(f *facts) {
-			f.personality, f.target.size, f.target.sent = listener.NodeLike, 0, 0
+			f.personality, f.target.size, f.target.sent, f.down = listener.NodeLike, 0, 0, 0
 			f.app.got, f.app.saw, f.cause = 0, breakage, "target_unreachable_suspected"
 		}, ""},
 		{"EmptyAnswerByHalfCloseIsNot", func(f *facts) {
@@ -108,9 +108,17 @@ func TestVerdict(t *testing.T) {
 		{"FailedDialIsAReset", func(f *facts) { undialled(f); f.effect = breaking }, ""},
 		{"FailedDialLooksLikeAnEmptyAnswer", func(f *facts) { undialled(f); f.effect, f.app.saw = breaking, endOfStream }, "ended after 0 bytes"},
 
-		{"LogMissesBytes", func(f *facts) { f.up = 99 }, "logged as closed"},
-		{"LogHasNoCause", func(f *facts) { f.cause = "" }, "logged with the cause"},
+		{"LogMissesBytes", func(f *facts) { f.up = 99 }, "logged with 99 bytes up"},
+		{"LogInventsBytes", func(f *facts) { f.down = 201 }, "201 down"},
+		{"LogHasNoCause", func(f *facts) { f.cause = "" }, "nothing here leads to that"},
 		{"BytesOfAFailedDial", func(f *facts) { f.cause = "dial_failed" }, "logged as dial_failed"},
+		{"FailedDialWithoutReason", func(f *facts) { undialled(f); f.app.ended, f.app.saw = byReset, nothing }, "nothing kept"},
+		{"ResetOfTheAppIsLoggedAsClosed", func(f *facts) { cutShort(f); f.app.ended, f.app.saw, f.cause = byReset, nothing, "closed" }, "logged as closed"},
+		{"WholeIsLoggedAsDropped", func(f *facts) { f.cause = "tunnel_dropped" }, "nothing broke it"},
+		{"WholeIsLoggedAsReset", func(f *facts) { f.cause = "app_reset" }, "ended in order"},
+		{"WholeIsLoggedAsRemoteClosed", func(f *facts) { f.cause = "remote_closed" }, "got all"},
+		{"WholeIsLoggedAsGone", func(f *facts) { f.cause = "app_gone" }, "the app was there"},
+		{"GivenUpByNobody", func(f *facts) { undialled(f); f.effect, f.app.ended, f.cause = breaking, notEnded, "app_gave_up" }, "had not left"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -103,25 +103,62 @@ func (f *facts) verdict() error {
 	} else if f.app.ended == inOrder && !down.breaks {
 		return fmt.Errorf("to the target: it was never dialled")
 	}
-	return f.judgeLine()
+	return f.judgeLine(down)
 }
 
-// judgeLine compares the sidecar's own account with what was seen.
-func (f *facts) judgeLine() error {
-	switch f.cause {
-	case "closed":
-		if f.up != f.app.sent || f.app.saw == endOfStream && f.down != f.app.got {
-			return fmt.Errorf("logged as closed with %d bytes up and %d down; the app sent %d and got %d", f.up, f.down, f.app.sent, f.app.got)
-		}
-	case "dial_failed", "app_gave_up", "target_unreachable_suspected", "closed_without_data":
-		if f.app.got > 0 {
-			return fmt.Errorf("logged as %s; the app got %d bytes", f.cause, f.app.got)
-		}
-	case "remote_closed", "app_reset", "app_gone", "tunnel_dropped":
-	default:
-		return fmt.Errorf("logged with the cause %q, which nothing here leads to", f.cause)
+// judgeLine compares the sidecar's own account with what was seen. Down is what may
+// have become of the direction to the app.
+func (f *facts) judgeLine(down leeway) error {
+	if f.up > f.app.sent || f.up < f.target.got || f.down > f.target.sent || f.down < f.app.got {
+		return fmt.Errorf("logged with %d bytes up and %d down; the app sent %d and got %d, the target sent %d and got %d",
+			f.up, f.down, f.app.sent, f.app.got, f.target.sent, f.target.got)
+	}
+	if why := f.belied(down); why != "" {
+		return fmt.Errorf("logged as %s, but %s", f.cause, why)
 	}
 	return nil
+}
+
+// belied says what was seen that the logged cause does not agree with, or nothing.
+func (f *facts) belied(down leeway) string {
+	app, target := &f.app, &f.target
+	switch f.cause {
+	case "closed":
+		switch {
+		case f.up != app.sent || app.saw == endOfStream && f.down != app.got:
+			return fmt.Sprintf("with %d bytes up and %d down; the app sent %d and got %d", f.up, f.down, app.sent, app.got)
+		case app.ended != inOrder && app.ended != abruptly:
+			return fmt.Sprintf("the app ended %s", app.ended)
+		}
+	case "dial_failed", "app_gave_up", "target_unreachable_suspected", "closed_without_data":
+		switch {
+		case app.got > 0:
+			return fmt.Sprintf("the app got %d bytes", app.got)
+		case f.cause == "dial_failed" && f.effect == unseen && !f.outage:
+			return "nothing kept the listener from being reached"
+		case f.cause == "app_gave_up" && app.ended == notEnded:
+			return "the app had not left"
+		}
+	case "remote_closed":
+		if f.reached && app.ended == inOrder && target.got == app.sent {
+			return "the target got all there was"
+		}
+	case "app_reset":
+		if app.ended != byReset && app.ended != abruptly {
+			return fmt.Sprintf("the app ended %s", app.ended)
+		}
+	case "app_gone":
+		if app.closedAt.IsZero() {
+			return "the app was there"
+		}
+	case "tunnel_dropped":
+		if !down.breaks && f.personality != listener.NodeLike {
+			return "nothing broke it"
+		}
+	default:
+		return "nothing here leads to that"
+	}
+	return ""
 }
 
 // judge compares what one side received with what the other one sent.
