@@ -58,7 +58,7 @@ func (c *conn) serve(ctx context.Context) {
 // without a byte and closed fully: there is nothing to dial for.
 func (c *conn) hasLeft() bool {
 	ended, reset := c.from.peek()
-	if !ended {
+	if !ended || reset {
 		return reset
 	}
 	closed, err := c.appClosed(c.app)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -81,8 +80,7 @@ func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}
 // resetCheck is how often an app is looked after that has sent all we read ahead.
 const resetCheck = time.Second
 
-// awaitReset waits until the app has reset the connection, or for enough. An empty
-// write meets a reset behind bytes that nobody reads.
+// awaitReset waits until the app has reset the connection, or for enough.
 func awaitReset(app *reader, cancel context.CancelCauseFunc, enough <-chan struct{}) error {
 	look := time.NewTicker(resetCheck)
 	defer look.Stop()
@@ -92,9 +90,9 @@ func awaitReset(app *reader, cancel context.CancelCauseFunc, enough <-chan struc
 			return nil
 		case <-look.C:
 		}
-		if _, err := app.conn.Write(nil); errors.Is(err, syscall.ECONNRESET) {
+		if hasReset(app.conn) {
 			cancel(errAppLeft)
-			return err
+			return errAppLeft
 		}
 	}
 }

@@ -278,6 +278,78 @@ func TestNobodyWaitsWithBothDirectionsStalled(t *testing.T) {
 	})
 }
 
+// dying is an app's connection that has timed out, of which the kernel tells the
+// first to ask alone: the others find an end of stream.
+type dying struct{ *memnet.Conn }
+
+func (dying) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, syscall.ETIMEDOUT
+	}
+	return 0, syscall.EPIPE
+}
+
+// dyingListener accepts such connections.
+type dyingListener struct{ *memnet.Listener }
+
+func (l dyingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return dying{conn.(*memnet.Conn)}, nil
+}
+
+func TestConnectionThatTimedOutHasNotEnded(t *testing.T) {
+	for name, dialling := range map[string]bool{"in the dial": true, "while the upload stalls": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				closed := make(chan forwarder.Summary, 1)
+				near, far := memnet.Pipe()
+				s := &forwarder.Server{
+					NewID: func() string { return "some-id" },
+					Dial: func(ctx context.Context, r forwarder.Request) (net.Conn, error) {
+						if dialling {
+							return waitForContext(ctx, r)
+						}
+						return &tunnel{Conn: near}, nil
+					},
+					Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { closed <- s }},
+				}
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				done := make(chan error, 1)
+				ln := memnet.Listen()
+				go func() {
+					done <- s.Serve(ctx, forwarder.Listener{Listener: dyingListener{ln}, Target: "api.corp.example:80"})
+				}()
+				app, err := ln.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, app, strings.Repeat("u", 150_000)) // more than anybody takes
+				app.CloseWrite()
+				want := forwarder.AppReset
+				if dialling {
+					want = forwarder.AppGaveUp
+				}
+				summary := <-closed
+				wantCause(t, summary, want)
+				if summary.Took > 10*time.Second {
+					t.Errorf("noticed after %v, want 10s at most", summary.Took)
+				}
+				if !dialling {
+					wantReset(t, "target", far)
+				}
+				stop()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // overTCP joins an app to remote over real sockets. finish returns the summary and
 // stops the server.
 func overTCP(t *testing.T, remote net.Conn, adjust ...func(*forwarder.Server)) (app net.Conn, finish func() forwarder.Summary) {
@@ -602,6 +674,53 @@ func TestAnswerToAnAppThatLeftDoesNotCutItsUploadsTime(t *testing.T) {
 		if took := time.Since(began).Round(time.Millisecond); took != 18*time.Second {
 			t.Errorf("freed after %v, want 18s", took)
 		}
+	})
+}
+
+// TestNobodyMissesATunnelThatBreaksBehindAnAppThatLeft: all was sent, and nobody is
+// there to wait for more.
+func TestNobodyMissesATunnelThatBreaksBehindAnAppThatLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, nil)
+		app, target := b.open(t)
+		write(t, app, "QUIT")
+		app.Close()
+		wantAll(t, "target", target, "QUIT")
+		write(t, target, "221 bye")
+		synctest.Wait()
+		target.SetLinger(0)
+		target.Close()
+		s := b.finish(t)
+		wantCause(t, s, forwarder.AppGone)
+		if s.Err == nil {
+			t.Error("the summary does not carry the error")
+		}
+	})
+}
+
+// hesitant takes its time to pass an end of stream on.
+type hesitant struct{ tunnel }
+
+func (h *hesitant) CloseWrite() error {
+	time.Sleep(10 * time.Second)
+	return h.tunnel.CloseWrite()
+}
+
+func TestEndOfAnAppThatLeftIsPassedOnDespiteAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) {
+			b.server.Dial = func(context.Context, forwarder.Request) (net.Conn, error) {
+				near, far := memnet.Pipe()
+				b.targets <- far
+				return &hesitant{tunnel{Conn: near}}, nil
+			}
+		})
+		app, target := b.open(t)
+		write(t, app, "QUIT")
+		app.Close()
+		write(t, target, "221 bye")
+		wantAll(t, "target", target, "QUIT")
+		wantCause(t, b.finish(t), forwarder.AppGone)
 	})
 }
 

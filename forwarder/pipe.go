@@ -38,6 +38,7 @@ type pipe struct {
 	mu          sync.Mutex
 	appEnded    bool  // the app ended its stream
 	appRefuses  bool  // and takes nothing more
+	told        bool  // the remote side knows that it ended
 	upErr       error // the remote side no longer takes the app's stream
 	unsent      bool  // nor has it taken all
 	remoteEnded bool  // the remote side ended its stream
@@ -222,12 +223,20 @@ func (p *pipe) meetReset() bool {
 		return false // a delivery waits, which meets a reset itself; this would wait behind it
 	}
 	defer p.delivery.Unlock()
-	// A broken pipe is no reset: either direction may have ended before, see deliver.
-	if _, err := p.app.Write(nil); !errors.Is(err, syscall.ECONNRESET) {
+	if !hasReset(p.app) {
 		return false
 	}
 	p.end(AppReset, nil)
 	return true
+}
+
+// hasReset reports whether the app has reset the connection, or it broke off, also
+// where nobody reads what it had sent before: an empty write meets that, and takes
+// it from whoever asks next, who must not go on. A broken pipe is another matter:
+// one of the two directions has ended before, see undelivered.
+func hasReset(app net.Conn) bool {
+	_, err := app.Write(nil)
+	return err != nil && !errors.Is(err, syscall.EPIPE)
 }
 
 // appHasClosed reports whether it is certain that the app has closed fully.
@@ -254,7 +263,10 @@ func (p *pipe) closeUpward() {
 	}
 	p.touch()
 	p.mu.Lock()
-	p.upErr, p.askIn = err, firstAsk
+	p.upErr, p.told, p.askIn = err, true, firstAsk
+	if p.appRefuses {
+		p.goneAt = time.Now() // what was refused came while this was on its way
+	}
 	p.mu.Unlock()
 	p.schedule()
 }
@@ -274,10 +286,21 @@ func (p *pipe) copyDown() {
 			p.closeDownward()
 			return
 		case err != nil:
-			p.end(TunnelDropped, err)
+			p.end(p.dropped(), err)
 			return
 		}
 	}
+}
+
+// dropped is the cause when the remote side breaks off: nobody's loss where all
+// that was left is time for an app that has gone.
+func (p *pipe) dropped() Cause {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.onItsWay() && p.upErr == nil {
+		return AppGone
+	}
+	return TunnelDropped
 }
 
 // deliver writes one piece of the remote side's stream.
@@ -448,7 +471,7 @@ func (p *pipe) halfDone() bool { return p.appEnded || p.upErr != nil || p.remote
 
 // onItsWay reports whether all that is left is what an app that has closed fully
 // sent, and time for it to arrive. The caller holds mu.
-func (p *pipe) onItsWay() bool { return !p.goneAt.IsZero() && (p.appEnded || p.upErr != nil) }
+func (p *pipe) onItsWay() bool { return !p.goneAt.IsZero() && (p.told || p.upErr != nil) }
 
 // canAsk reports whether AppClosed has something to say: the app has ended its
 // stream and the remote side has not. The caller holds mu.

@@ -4,6 +4,7 @@ package forwarder_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -98,13 +99,19 @@ func TestResetDuringADownloadIsNeverAnEnd(t *testing.T) {
 func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
 	const waiting = 10
 	var dials atomic.Int64
+	var resets sync.Map // ports of apps that have no socket any more to ask about
 	near, far := memnet.Pipe()
 	defer far.Close()
 	closed := make(chan forwarder.Summary, waiting+1)
 	s := &forwarder.Server{
 		NewID:          func() string { return "some-id" },
 		MaxConnections: 1,
-		AppClosed:      func(app, us netip.AddrPort) (bool, error) { return true, nil },
+		AppClosed: func(app, us netip.AddrPort) (bool, error) {
+			if _, ok := resets.Load(app.Port()); ok {
+				return false, errors.ErrUnsupported
+			}
+			return true, nil
+		},
 		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
 			dials.Add(1)
 			return &tunnel{Conn: near}, nil
@@ -133,8 +140,13 @@ func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
 	}
 	for n := range waiting {
 		app := dial()
-		if n%2 == 0 {
+		switch n % 3 {
+		case 0:
 			write(t, app, "SELECT 1")
+			app.SetLinger(0)
+		case 1:
+			resets.Store(app.LocalAddr().(*net.TCPAddr).AddrPort().Port(), true)
+			app.CloseWrite()
 			app.SetLinger(0)
 		}
 		app.Close()

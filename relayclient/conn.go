@@ -197,7 +197,9 @@ const closeWait = 2 * time.Second
 // stream break off.
 func (c *Conn) Close() error {
 	c.keepAlive.stop()
-	if c.withheld.Load() || c.out.closeSent.Load() {
+	withheld := c.withheld.Load()
+	ended := withheld || c.out.closeSent.Load() // asked once: CloseWrite may be on its way
+	if ended {
 		// What still has to be written, by us or by TLS, may find no room.
 		bound := time.AfterFunc(closeWait, func() {
 			defer c.panicked.raise()
@@ -205,12 +207,12 @@ func (c *Conn) Close() error {
 		})
 		defer bound.Stop()
 	}
-	if c.withheld.Load() {
+	if withheld {
 		_ = c.out.close() // fails where the connection has ended
 	}
 	closing := io.Closer(c.tunnel)
 	switch {
-	case !c.out.closeSent.Load():
+	case !ended || !c.out.closeSent.Load():
 		abort(c.raw)
 	case c.end.Load() != nil:
 		c.awaitEnd()

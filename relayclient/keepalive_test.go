@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -394,6 +395,39 @@ func TestCloseDoesNotWaitForRoom(t *testing.T) {
 			t.Errorf("Close took %v, want 2s", took)
 		}
 		far.Close()
+	})
+}
+
+// TestCloseBesideCloseWriteIsBounded, whichever of them is first: the relay's end has
+// come, and it does not close the connection.
+func TestCloseBesideCloseWriteIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for n := range 500 {
+			conn, far := upgraded(t)
+			far.Write(closeFrame(1000, ""))
+			io.ReadAll(conn)
+			var ready, steps atomic.Int32
+			together := func(later int) { // by so many steps
+				for ready.Add(1); ready.Load() < 2; {
+				}
+				for range later {
+					steps.Add(1)
+				}
+			}
+			go func() { together(n % 64); conn.CloseWrite() }()
+			closed := make(chan struct{})
+			began := time.Now()
+			go func() { together(20); conn.Close(); close(closed) }()
+			select {
+			case <-closed:
+			case <-time.After(time.Hour):
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("round %d: Close took %v, want 2s at most", n, took)
+			}
+			far.Close()
+			<-closed
+		}
 	})
 }
 

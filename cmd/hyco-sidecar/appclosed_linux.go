@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,13 +38,23 @@ func appClosed(app, to, us netip.AddrPort) (bool, error) {
 		return false, err
 	}
 	// So does one whose app is in another namespace and was led to our loopback.
-	probe, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(app.Addr(), 0)))
-	if errors.Is(err, unix.EADDRNOTAVAIL) {
-		return false, fmt.Errorf("the app's address is not in this network namespace: %w: %w", err, errors.ErrUnsupported)
-	} else if err != nil {
-		return false, err
+	ours, err := isOurs(app.Addr())
+	if err == nil && !ours {
+		err = fmt.Errorf("the app's address %v is not in this network namespace: %w", app.Addr(), errors.ErrUnsupported)
 	}
-	return true, probe.Close()
+	return ours, err
+}
+
+// isOurs reports whether a is an address of this network namespace.
+func isOurs(a netip.Addr) (bool, error) {
+	if a.IsLoopback() {
+		return true, nil
+	}
+	all, err := net.InterfaceAddrs()
+	return slices.ContainsFunc(all, func(one net.Addr) bool {
+		p, _ := one.(*net.IPNet)
+		return p != nil && p.IP.Equal(a.AsSlice())
+	}), err
 }
 
 // hasOwner asks the kernel whether a process holds the socket at local that is

@@ -69,7 +69,7 @@ func TestHalfClosedAppOfAnotherNamespaceIsNotCut(t *testing.T) {
 	contoso := w.relay(t, contoso, "late-hc=late.corp.example:80@127.0.0.2:10080")
 	s := w.sidecar(t, w.settings(t, contoso.connections, contoso.caFile)...)
 	address := strings.Fields(w.mustRun(t, w.app, command{}, "getent", "hosts", "late.corp.example"))[0]
-	w.mustRun(t, w.app, command{}, "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+	w.mustRun(t, w.app, command{}, "sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1", "net.ipv4.ip_nonlocal_bind=1")
 	w.mustRun(t, w.app, command{stdin: strings.NewReader(`table ip elsewhere {
 		chain prerouting {
 			type nat hook prerouting priority dstnat
