@@ -352,12 +352,8 @@ func TestConnectionThatTimedOutHasNotEnded(t *testing.T) {
 
 // overTCP joins an app to remote over real sockets. finish returns the summary and
 // stops the server.
-func overTCP(t *testing.T, remote net.Conn, adjust ...func(*forwarder.Server)) (app net.Conn, finish func() forwarder.Summary) {
+func overTCP(t *testing.T, remote net.Conn, adjust ...func(*forwarder.Server)) (app *net.TCPConn, finish func() forwarder.Summary) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	summaries := make(chan forwarder.Summary, 1)
 	s := &forwarder.Server{
 		NewID: func() string { return "some-id" },
@@ -367,20 +363,38 @@ func overTCP(t *testing.T, remote net.Conn, adjust ...func(*forwarder.Server)) (
 	for _, adjust := range adjust {
 		adjust(s)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "api.corp.example:80"}) }()
-	if app, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+	dial, stop := serveTCP(t, s)
+	return dial(), func() forwarder.Summary {
+		t.Helper()
+		defer stop()
+		return <-summaries
+	}
+}
+
+// serveTCP has s serve apps on real sockets, until stop.
+func serveTCP(t *testing.T, s *forwarder.Server) (dial func() *net.TCPConn, stop func()) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	return app, func() forwarder.Summary {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "api.corp.example:80"}) }()
+	dial = func() *net.TCPConn {
 		t.Helper()
-		summary := <-summaries
-		stop()
+		app, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return app.(*net.TCPConn)
+	}
+	return dial, func() {
+		t.Helper()
+		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Serve: got %v, want nil", err)
 		}
-		return summary
 	}
 }
 
@@ -400,9 +414,9 @@ func TestAppThatResetsAfterItsEndFreesTheTunnelSoon(t *testing.T) {
 		}
 	})
 	write(t, app, "question")
-	app.(*net.TCPConn).CloseWrite()
+	app.CloseWrite()
 	wantAll(t, "target", far, "question")
-	app.(*net.TCPConn).SetLinger(0)
+	app.SetLinger(0)
 	app.Close()
 	gone.Store(true)
 	wantCause(t, finish(), forwarder.AppGone)
@@ -415,13 +429,13 @@ func TestAnswerThatWasResetIsNoEnd(t *testing.T) {
 	defer far.Close()
 	app, finish := overTCP(t, &tunnel{Conn: near})
 	write(t, app, "question")
-	app.(*net.TCPConn).CloseWrite()
+	app.CloseWrite()
 	wantAll(t, "target", far, "question")
 	write(t, far, "a long answer")
 	if _, err := io.ReadFull(app, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	app.(*net.TCPConn).SetLinger(0)
+	app.SetLinger(0)
 	app.Close()
 	far.CloseWrite()
 	wantCause(t, finish(), forwarder.AppGone)

@@ -63,21 +63,12 @@ func TestResetDuringADownloadIsNeverAnEnd(t *testing.T) {
 		},
 		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { closed <- s }},
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "sql01.corp.example:1433"}) }()
+	dial, stop := serveTCP(t, s)
 	for range resets {
-		app, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		app := dial()
 		app.Write(make([]byte, 3000))
 		io.CopyN(io.Discard, app, 200_000)
-		app.(*net.TCPConn).SetLinger(0)
+		app.SetLinger(0)
 		app.Close()
 	}
 	for range resets {
@@ -89,9 +80,6 @@ func TestResetDuringADownloadIsNeverAnEnd(t *testing.T) {
 		t.Errorf("%d of %d resets were passed on as ends of stream", n, resets)
 	}
 	stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestAppsThatLeftWhileTheyWaitedAreNotDialled: behind a target that hangs, those
@@ -118,21 +106,7 @@ func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
 		},
 		Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { closed <- s }},
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ctx, forwarder.Listener{Listener: ln, Target: "sql01.corp.example:1433"}) }()
-	dial := func() *net.TCPConn {
-		t.Helper()
-		app, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return app.(*net.TCPConn)
-	}
+	dial, stop := serveTCP(t, s)
 	first := dial()
 	write(t, far, "hello")
 	if _, err := io.ReadFull(first, make([]byte, 5)); err != nil {
@@ -161,7 +135,4 @@ func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
 		t.Errorf("%d dials, want the first only", n)
 	}
 	stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
 }
