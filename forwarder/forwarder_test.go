@@ -136,7 +136,7 @@ func wantAll(t *testing.T, who string, conn io.Reader, want string) {
 func write(t *testing.T, conn io.Writer, s string) {
 	t.Helper()
 	if _, err := io.WriteString(conn, s); err != nil {
-		t.Fatalf("write %q: %v", s, err)
+		t.Fatalf("write %.20q: %v", s, err)
 	}
 }
 
@@ -327,7 +327,7 @@ func TestConnectionThatTimedOutHasNotEnded(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				write(t, app, strings.Repeat("u", 150_000)) // more than anybody takes
+				write(t, app, strings.Repeat("u", 120_000)) // more than anybody takes
 				app.CloseWrite()
 				want := forwarder.AppReset
 				if dialling {
@@ -656,7 +656,7 @@ func TestUploadOfAnAppThatLeftSurvivesAnswers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := start(t, func(b *bench) { b.server.AppClosed = func(_, _ netip.AddrPort) (bool, error) { return true, nil } })
 				app, target := b.open(t)
-				upload := strings.Repeat("u", 150_000) // more than the tunnel takes
+				upload := strings.Repeat("u", 120_000) // more than the tunnel takes
 				write(t, app, upload)
 				app.Close()
 				write(t, target, "250 ok")
