@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -82,6 +83,17 @@ func TestResetDuringADownloadIsNeverAnEnd(t *testing.T) {
 	stop()
 }
 
+// announcement receives when something is written.
+type announcement chan struct{}
+
+func (a announcement) Write(p []byte) (int, error) {
+	select {
+	case a <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
 // TestAppsThatLeftWhileTheyWaitedAreNotDialled: behind a target that hangs, those
 // that gave up are many, and the target has its turn at last.
 func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
@@ -91,9 +103,11 @@ func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
 	near, far := memnet.Pipe()
 	defer far.Close()
 	closed := make(chan forwarder.Summary, waiting+1)
+	full := make(announcement, 1)
 	s := &forwarder.Server{
 		NewID:          func() string { return "some-id" },
 		MaxConnections: 1,
+		Logger:         slog.New(slog.NewTextHandler(full, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		AppClosed: func(app, us netip.AddrPort) (bool, error) {
 			if _, ok := resets.Load(app.Port()); ok {
 				return false, errors.ErrUnsupported
@@ -125,6 +139,7 @@ func TestAppsThatLeftWhileTheyWaitedAreNotDialled(t *testing.T) {
 		}
 		app.Close()
 	}
+	<-full // that some have to wait
 	first.CloseWrite()
 	far.CloseWrite()
 	wantCause(t, <-closed, forwarder.Closed)
