@@ -701,7 +701,7 @@ func TestNobodyMissesATunnelThatBreaksBehindAnAppThatLeft(t *testing.T) {
 		app.Close()
 		wantAll(t, "target", target, "QUIT")
 		write(t, target, "221 bye")
-		synctest.Wait()
+		time.Sleep(time.Second)
 		target.SetLinger(0)
 		target.Close()
 		s := b.finish(t)
@@ -710,6 +710,55 @@ func TestNobodyMissesATunnelThatBreaksBehindAnAppThatLeft(t *testing.T) {
 			t.Error("the summary does not carry the error")
 		}
 	})
+}
+
+func TestTunnelThatBreaksUnderAnUploadIsMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) { b.server.AppClosed = func(_, _ netip.AddrPort) (bool, error) { return true, nil } })
+		app, target := b.open(t)
+		write(t, app, strings.Repeat("u", 60_000)) // a quarter of a second
+		app.Close()
+		time.Sleep(100 * time.Millisecond)
+		target.SetLinger(0)
+		target.Close()
+		wantCause(t, b.finish(t), forwarder.TunnelDropped)
+	})
+}
+
+// TestAppThatLeftHasNotLingered, though telling the remote side of its end takes for
+// ever.
+func TestAppThatLeftHasNotLingered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *bench) {
+			b.server.Dial = func(context.Context, forwarder.Request) (net.Conn, error) {
+				near, far := memnet.Pipe()
+				b.targets <- far
+				return &stuck{tunnel: tunnel{Conn: near}, closed: make(chan struct{})}, nil
+			}
+		})
+		app, target := b.open(t)
+		write(t, app, "QUIT")
+		app.Close()
+		write(t, target, "221 bye")
+		wantCause(t, b.finish(t), forwarder.AppGone)
+		target.Close()
+	})
+}
+
+// stuck finds no room to pass an end of stream on.
+type stuck struct {
+	tunnel
+	closed chan struct{}
+}
+
+func (s *stuck) CloseWrite() error {
+	<-s.closed
+	return net.ErrClosed
+}
+
+func (s *stuck) Close() error {
+	close(s.closed)
+	return s.tunnel.Close()
 }
 
 // hesitant takes its time to pass an end of stream on.

@@ -223,7 +223,12 @@ func (p *pipe) meetReset() bool {
 		return false // a delivery waits, which meets a reset itself; this would wait behind it
 	}
 	defer p.delivery.Unlock()
-	if !hasReset(p.app) {
+	p.mu.Lock()
+	remoteEnded := p.remoteEnded
+	p.mu.Unlock()
+	// Once we have ended our direction too, the kernel calls it a reset even if the
+	// app's end came before; what has come is still to be read, and will tell.
+	if remoteEnded || !hasReset(p.app) {
 		return false
 	}
 	p.end(AppReset, nil)
@@ -233,7 +238,7 @@ func (p *pipe) meetReset() bool {
 // hasReset reports whether the app has reset the connection, or it broke off, also
 // where nobody reads what it had sent before: an empty write meets that, and takes
 // it from whoever asks next, who must not go on. A broken pipe is another matter:
-// one of the two directions has ended before, see undelivered.
+// the app's end of stream came before, see undelivered.
 func hasReset(app net.Conn) bool {
 	_, err := app.Write(nil)
 	return err != nil && !errors.Is(err, syscall.EPIPE)
@@ -292,12 +297,12 @@ func (p *pipe) copyDown() {
 	}
 }
 
-// dropped is the cause when the remote side breaks off: nobody's loss where all
-// that was left is time for an app that has gone.
+// dropped is the cause when the remote side breaks off: nobody's loss where the app
+// has gone and all it sent has had the time to arrive.
 func (p *pipe) dropped() Cause {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.onItsWay() && p.upErr == nil {
+	if p.onItsWay() && p.upErr == nil && p.graceLeft() <= goneGrace {
 		return AppGone
 	}
 	return TunnelDropped
@@ -349,6 +354,7 @@ func (p *pipe) closeDownward() {
 	p.touch()
 	p.mu.Lock()
 	appWaits := !p.appEnded && !p.appRefuses
+	p.remoteEnded = true
 	p.mu.Unlock()
 	if appWaits && p.down.Load() == 0 && !p.remoteReadsOn() && !p.targetReached() {
 		if time.Since(p.joined) <= p.dialTimeout() {
@@ -361,9 +367,6 @@ func (p *pipe) closeDownward() {
 	if w, ok := p.app.(interface{ CloseWrite() error }); ok && w.CloseWrite() != nil {
 		p.refused() // nor has it read what was left; a plain reset is met by copyUp
 	}
-	p.mu.Lock()
-	p.remoteEnded = true
-	p.mu.Unlock()
 	p.schedule()
 }
 
@@ -485,8 +488,11 @@ func (p *pipe) tick() {
 	halfDone, ask := p.halfDone(), p.canAsk()
 	gone := p.onItsWay() && p.graceLeft() <= 0
 	lingered := verdict{Lingered, nil}
-	if p.upErr != nil && p.remoteEnded {
+	switch {
+	case p.upErr != nil && p.remoteEnded:
 		lingered = p.parted() // and only the app has not noticed
+	case !p.goneAt.IsZero():
+		lingered.cause = AppGone
 	}
 	p.mu.Unlock()
 

@@ -175,7 +175,10 @@ func (c *connection) judge(app half, targets []half, outage bool, line entry) (o
 		f.target = t
 		o.facts = f
 		if err = f.verdict(); err == nil {
-			return o, untouched(slices.Delete(targets, i, i+1))
+			err = untouched(slices.Delete(slices.Clone(targets), i, i+1))
+		}
+		if err == nil {
+			break
 		}
 	}
 	return o, err

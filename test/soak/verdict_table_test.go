@@ -112,6 +112,15 @@ func TestVerdict(t *testing.T) {
 		{"LogInventsBytes", func(f *facts) { f.down = 201 }, "201 down"},
 		{"LogHasNoCause", func(f *facts) { f.cause = "" }, "nothing here leads to that"},
 		{"BytesOfAFailedDial", func(f *facts) { f.cause = "dial_failed" }, "logged as dial_failed"},
+		{"BytesOfATargetThatWasNotReached", func(f *facts) {
+			cutShort(f)
+			f.effect, f.app.ended, f.app.got, f.cause = breaking, byReset, 0, "target_unreachable_suspected"
+		}, "100 bytes up and 50 down"},
+		{"BreakIsLoggedAsClosed", func(f *facts) { cutShort(f); f.effect, f.cause = breaking, "closed" }, "saw it break"},
+		{"LostUploadIsLoggedAsGone", func(f *facts) {
+			cutShort(f)
+			f.effect, f.app.saw, f.app.closedAt, f.target.heardAt, f.cause = breaking, nothing, now, now, "app_gone"
+		}, "the tunnel broke"},
 		{"FailedDialWithoutReason", func(f *facts) { undialled(f); f.app.ended, f.app.saw = byReset, nothing }, "nothing kept"},
 		{"ResetOfTheAppIsLoggedAsClosed", func(f *facts) { cutShort(f); f.app.ended, f.app.saw, f.cause = byReset, nothing, "closed" }, "logged as closed"},
 		{"WholeIsLoggedAsDropped", func(f *facts) { f.cause = "tunnel_dropped" }, "nothing broke it"},

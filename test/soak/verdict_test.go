@@ -129,11 +129,14 @@ func (f *facts) belied(down leeway) string {
 			return fmt.Sprintf("with %d bytes up and %d down; the app sent %d and got %d", f.up, f.down, app.sent, app.got)
 		case app.ended != inOrder && app.ended != abruptly:
 			return fmt.Sprintf("the app ended %s", app.ended)
+		case app.saw == breakage:
+			return "the app saw it break"
 		}
 	case "dial_failed", "app_gave_up", "target_unreachable_suspected", "closed_without_data":
+		dialled := f.cause != "dial_failed" && f.cause != "app_gave_up"
 		switch {
-		case app.got > 0:
-			return fmt.Sprintf("the app got %d bytes", app.got)
+		case f.down > 0 || !dialled && f.up > 0:
+			return fmt.Sprintf("with %d bytes up and %d down", f.up, f.down)
 		case f.cause == "dial_failed" && f.effect == unseen && !f.outage:
 			return "nothing kept the listener from being reached"
 		case f.cause == "app_gave_up" && app.ended == notEnded:
@@ -148,8 +151,11 @@ func (f *facts) belied(down leeway) string {
 			return fmt.Sprintf("the app ended %s", app.ended)
 		}
 	case "app_gone":
-		if app.closedAt.IsZero() {
+		switch {
+		case app.closedAt.IsZero():
 			return "the app was there"
+		case f.effect == breaking && target.saw == breakage && target.got < app.sent && !f.cutOffAsGone():
+			return "the tunnel broke under what it had sent"
 		}
 	case "tunnel_dropped":
 		if !down.breaks && f.personality != listener.NodeLike {
