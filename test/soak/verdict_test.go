@@ -154,8 +154,8 @@ func (f *facts) belied(down leeway) string {
 		switch {
 		case app.closedAt.IsZero():
 			return "the app was there"
-		case f.effect == breaking && target.saw == breakage && target.got < app.sent && !f.cutOffAsGone():
-			return "the tunnel broke under what it had sent"
+		case f.personality == listener.HalfClose && target.saw == breakage && target.got < app.sent && !f.cutOffAsGone():
+			return "the tunnel broke under what it had sent" // others break it off when the app ends
 		}
 	case "tunnel_dropped":
 		if !down.breaks && f.personality != listener.NodeLike {
