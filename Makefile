@@ -66,7 +66,7 @@ metrics: ## write docs/metrics.md
 settings: ## write the settings table into README.md
 	$(GO) test ./test -run TestReadmeListsTheSettings -update
 
-bench: ## compare with a baseline forwarder, six to eight minutes; the figures go to docs/performance.md
+bench: ## compare with a baseline forwarder, seven to nine minutes; the figures go to docs/performance.md
 	$(GO) run ./test/bench -o docs/performance.md
 
 bench-capture: ## compare captured connections with those to bound ports, four minutes, as root; the figures go to docs/performance.md

@@ -30,13 +30,13 @@ type scale struct {
 }
 
 // full takes enough of everything for figures that are worth a comparison: CPU
-// times have steps of 10 ms, so 0.5 s are known to a few per cent.
+// times have steps of 10 ms, so 0.3 s are known to a few per cent.
 var full = scale{
 	probe: 96 << 20, cpu: 550 * time.Millisecond,
 	pings:      3000,
-	sequential: 1000, parallel: 1600,
+	sequential: 350, parallel: 560,
 	idle: 5000, used: 1000, usedBytes: 1 << 20, rest: 2 * time.Second,
-	stalled: 200, early: 5 * time.Second, late: 15 * time.Second,
+	stalled: 200, early: 10 * time.Second, late: 20 * time.Second,
 }
 
 var little = scale{

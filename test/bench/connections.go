@@ -11,6 +11,10 @@ import (
 // atOnce is how many connections are made at a time where it is not one.
 const atOnce = 8
 
+// oftener is how many rounds stand for one of the others: a machine's speed changes
+// within seconds, and the two that are compared here take their turns for long.
+const oftener = 3
+
 // measureConnections makes connections that carry one byte each way and are
 // closed by the app. The forwarders resume their TLS sessions, since there were
 // connections before.
@@ -41,7 +45,7 @@ func (b *bench) measureConnections(ctx context.Context) error {
 		cpu := b.Figure("CPU per new connection, "+way.name+", ms", frame.Bound{RatioAtMost: 1.3})
 		bareRate := b.Figure("new connections per second, "+way.name+", no warm ones", frame.Bound{})
 		bareCPU := b.Figure("CPU per new connection, "+way.name+", no warm ones, ms", frame.Bound{})
-		for round := range b.Rounds {
+		for round := range oftener * b.Rounds {
 			for _, f := range all {
 				perSecond, each, err := f.churn(ctx, way.count, way.atOnce)
 				if err != nil {

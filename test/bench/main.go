@@ -31,7 +31,7 @@ func benchmark() *frame.Benchmark {
 	b := &frame.Benchmark{
 		Name:     "bench",
 		Columns:  []string{"hyco-sidecar", "baseline"},
-		Watchdog: 10 * time.Minute, // an ordinary run takes six to eight
+		Watchdog: 12 * time.Minute, // an ordinary run takes seven to nine
 		Measure:  measure,
 	}
 	for _, m := range measurements {
