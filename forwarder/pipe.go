@@ -291,21 +291,10 @@ func (p *pipe) copyDown() {
 			p.closeDownward()
 			return
 		case err != nil:
-			p.end(p.dropped(), err)
+			p.end(TunnelDropped, err) // even if the app has gone: what it sent may be lost
 			return
 		}
 	}
-}
-
-// dropped is the cause when the remote side breaks off: nobody's loss where the app
-// has gone and all it sent has had the time to arrive.
-func (p *pipe) dropped() Cause {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.onItsWay() && p.upErr == nil && p.graceLeft() <= goneGrace {
-		return AppGone
-	}
-	return TunnelDropped
 }
 
 // deliver writes one piece of the remote side's stream.
