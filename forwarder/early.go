@@ -35,11 +35,7 @@ func watch(panicked guard, app *reader, cancel context.CancelCauseFunc, last cha
 	done, enough := make(chan early, 1), make(chan struct{})
 	timer := time.AfterFunc(watchAfter, func() {
 		defer panicked.raise()
-		e := readAhead(app, cancel, last)
-		if len(e.data) >= maxEarly && e.err == nil && !e.eof {
-			e.err = awaitReset(app, cancel, enough)
-		}
-		done <- e
+		done <- readAhead(app, cancel, last, enough)
 	})
 	return func() early {
 		if timer.Stop() {
@@ -54,7 +50,7 @@ func watch(panicked guard, app *reader, cancel context.CancelCauseFunc, last cha
 	}
 }
 
-func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (e early) {
+func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}, enough <-chan struct{}) (e early) {
 	for len(e.data) < maxEarly {
 		data, err := app.read()
 		e.data = append(e.data, data...)
@@ -72,8 +68,9 @@ func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}
 			e.err = err
 			cancel(errAppLeft)
 		}
-		break
+		return e
 	}
+	e.err = awaitReset(app, cancel, enough)
 	return e
 }
 

@@ -54,6 +54,8 @@ type bench struct {
 	ln        *memnet.Listener
 	targets   chan *memnet.Conn // far ends, in the order dialled
 	shutdown  bool
+	wrap      func(*tunnel) net.Conn // makes the remote halves; nil leaves them as they are
+	accept    net.Listener           // what the server has of ln
 	summaries chan forwarder.Summary
 	traffic   forwarder.Traffic
 	log       journal
@@ -73,19 +75,24 @@ func start(t *testing.T, adjust func(*bench)) *bench {
 		Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
 			near, far := memnet.Pipe()
 			b.targets <- far
-			return &tunnel{Conn: near, shutdown: b.shutdown}, nil
+			remote := &tunnel{Conn: near, shutdown: b.shutdown}
+			if b.wrap != nil {
+				return b.wrap(remote), nil
+			}
+			return remote, nil
 		},
 		NewID:  func() string { return "some-id" },
 		Logger: slog.New(slog.NewJSONHandler(&b.log, nil)),
 		Hooks:  forwarder.Hooks{Closed: func(s forwarder.Summary) { b.summaries <- s }},
 	}
+	b.accept = b.ln
 	if adjust != nil {
 		adjust(b)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	b.stop = cancel
 	go func() {
-		b.done <- b.server.Serve(ctx, forwarder.Listener{Listener: b.ln, Target: "sql01.corp.example:1433", Traffic: &b.traffic})
+		b.done <- b.server.Serve(ctx, forwarder.Listener{Listener: b.accept, Target: "sql01.corp.example:1433", Traffic: &b.traffic})
 	}()
 	return b
 }
@@ -304,26 +311,13 @@ func TestConnectionThatTimedOutHasNotEnded(t *testing.T) {
 	for name, dialling := range map[string]bool{"in the dial": true, "while the upload stalls": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				closed := make(chan forwarder.Summary, 1)
-				near, far := memnet.Pipe()
-				s := &forwarder.Server{
-					NewID: func() string { return "some-id" },
-					Dial: func(ctx context.Context, r forwarder.Request) (net.Conn, error) {
-						if dialling {
-							return waitForContext(ctx, r)
-						}
-						return &tunnel{Conn: near}, nil
-					},
-					Hooks: forwarder.Hooks{Closed: func(s forwarder.Summary) { closed <- s }},
-				}
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				done := make(chan error, 1)
-				ln := memnet.Listen()
-				go func() {
-					done <- s.Serve(ctx, forwarder.Listener{Listener: dyingListener{ln}, Target: "api.corp.example:80"})
-				}()
-				app, err := ln.Dial()
+				b := start(t, func(b *bench) {
+					b.accept = dyingListener{b.ln}
+					if dialling {
+						b.server.Dial = waitForContext
+					}
+				})
+				app, err := b.ln.Dial()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -333,17 +327,13 @@ func TestConnectionThatTimedOutHasNotEnded(t *testing.T) {
 				if dialling {
 					want = forwarder.AppGaveUp
 				}
-				summary := <-closed
+				summary := b.finish(t)
 				wantCause(t, summary, want)
 				if summary.Took > 10*time.Second {
 					t.Errorf("noticed after %v, want 10s at most", summary.Took)
 				}
 				if !dialling {
-					wantReset(t, "target", far)
-				}
-				stop()
-				if err := <-done; err != nil {
-					t.Error(err)
+					wantReset(t, "target", <-b.targets)
 				}
 			})
 		})
@@ -716,11 +706,7 @@ func TestTunnelThatBreaksBehindAnAppThatLeftIsMissed(t *testing.T) {
 func TestAppThatLeftHasNotLingered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, func(b *bench) {
-			b.server.Dial = func(context.Context, forwarder.Request) (net.Conn, error) {
-				near, far := memnet.Pipe()
-				b.targets <- far
-				return &stuck{tunnel: tunnel{Conn: near}, closed: make(chan struct{})}, nil
-			}
+			b.wrap = func(t *tunnel) net.Conn { return &stuck{t, make(chan struct{})} }
 		})
 		app, target := b.open(t)
 		write(t, app, "QUIT")
@@ -733,7 +719,7 @@ func TestAppThatLeftHasNotLingered(t *testing.T) {
 
 // stuck finds no room to pass an end of stream on.
 type stuck struct {
-	tunnel
+	*tunnel
 	closed chan struct{}
 }
 
@@ -748,22 +734,16 @@ func (s *stuck) Close() error {
 }
 
 // hesitant takes its time to pass an end of stream on.
-type hesitant struct{ tunnel }
+type hesitant struct{ *tunnel }
 
-func (h *hesitant) CloseWrite() error {
+func (h hesitant) CloseWrite() error {
 	time.Sleep(10 * time.Second)
 	return h.tunnel.CloseWrite()
 }
 
 func TestEndOfAnAppThatLeftIsPassedOnDespiteAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, func(b *bench) {
-			b.server.Dial = func(context.Context, forwarder.Request) (net.Conn, error) {
-				near, far := memnet.Pipe()
-				b.targets <- far
-				return &hesitant{tunnel{Conn: near}}, nil
-			}
-		})
+		b := start(t, func(b *bench) { b.wrap = func(t *tunnel) net.Conn { return hesitant{t} } })
 		app, target := b.open(t)
 		write(t, app, "QUIT")
 		app.Close()
@@ -1175,15 +1155,7 @@ func (f *flaky) Accept() (net.Conn, error) {
 
 func TestAcceptFailuresAreWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, nil)
-		b.stop()
-		<-b.done
-		b.ln = memnet.Listen()
-		b.log.Reset()
-		ctx, cancel := context.WithCancel(t.Context())
-		b.stop = cancel
-		ln := forwarder.Listener{Listener: &flaky{b.ln, 12}, Target: "sql01.corp.example:1433"}
-		go func() { b.done <- b.server.Serve(ctx, ln) }()
+		b := start(t, func(b *bench) { b.accept = &flaky{b.ln, 12} })
 		open := func() {
 			app, target := b.open(t)
 			target.Close()
