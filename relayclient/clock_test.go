@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // ahead is a relay whose clock is d ahead of this machine's.
-func ahead(d time.Duration) func(*relay.Server) {
-	return func(s *relay.Server) {
+func ahead(d time.Duration) func(*fakerelay.Server) {
+	return func(s *fakerelay.Server) {
 		s.Clock = func() time.Time { return time.Now().Add(d) }
 	}
 }
@@ -74,7 +74,7 @@ func expectClockError(t *testing.T, c *relayclient.Client, stage relayclient.Sta
 func TestRefusedTokensAreToldApart(t *testing.T) {
 	key := relayclient.NewSASKey("defaultSender", sendKey)
 	signature := func(audience, key string, until time.Duration) relayclient.TokenSource {
-		return relayclient.NewSharedAccessSignature(relay.SAS(audience, relay.Rule{Name: "defaultSender", Key: key}, time.Now().Add(until)))
+		return relayclient.NewSharedAccessSignature(fakerelay.SAS(audience, fakerelay.Rule{Name: "defaultSender", Key: key}, time.Now().Add(until)))
 	}
 	const audience = "http://localhost/orders-hc/"
 	for _, test := range []struct {

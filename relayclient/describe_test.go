@@ -12,14 +12,14 @@ import (
 	"testing"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 func TestHybridConnectionIsDescribed(t *testing.T) {
 	const metadata = `[{"key":"owner","value":"team <orders>"},{"key":"Endpoint","value":"SQL01.corp.example:1433"}]`
-	w := start(t, func(r *relay.Server) { r.Entities[0].UserMetadata = metadata })
-	w.listen(t, listener.HCM, func(c *net.TCPConn) { c.Close() })
+	w := start(t, func(r *fakerelay.Server) { r.Entities[0].UserMetadata = metadata })
+	w.listen(t, fakelistener.HCM, func(c *net.TCPConn) { c.Close() })
 	d, err := w.client.Describe(t.Context(), w.request())
 	if err != nil || d.Listeners != 1 || d.Metadata != metadata {
 		t.Fatalf("got %+v, %v", d, err)
@@ -30,8 +30,8 @@ func TestHybridConnectionIsDescribed(t *testing.T) {
 }
 
 func TestDescriptionIsRefused(t *testing.T) {
-	w := start(t, func(r *relay.Server) { r.SendMayNotRead = true })
-	w.listen(t, listener.HCM, func(c *net.TCPConn) { c.Close() })
+	w := start(t, func(r *fakerelay.Server) { r.SendMayNotRead = true })
+	w.listen(t, fakelistener.HCM, func(c *net.TCPConn) { c.Close() })
 	describe := func(entity string, tokens relayclient.TokenSource) *relayclient.DialError {
 		t.Helper()
 		_, err := w.client.Describe(t.Context(), relayclient.Request{Entity: entity, Tokens: tokens})

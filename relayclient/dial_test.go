@@ -20,15 +20,15 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 const sendKey = "c2VuZC1rZXktZm9yLXRlc3RzLW9ubHktMDEyMzQ1Njc="
 
 // world is a relay with the hybrid connection "orders-hc" and a client of it.
 type world struct {
-	relay  *relay.Server
+	relay  *fakerelay.Server
 	client *relayclient.Client
 	addr   string
 	roots  *x509.CertPool
@@ -51,9 +51,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	cert, roots := certificate(t)
 	w := &world{
-		relay: &relay.Server{
+		relay: &fakerelay.Server{
 			Certificate: cert,
-			Entities: []relay.Entity{{Path: "orders-hc", Rules: []relay.Rule{
+			Entities: []fakerelay.Entity{{Path: "orders-hc", Rules: []fakerelay.Rule{
 				{Name: "defaultSender", Key: sendKey, Send: true},
 				{Name: "defaultListener", Key: "listen-key", Listen: true},
 			}}},
@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 // certificate is a relay's on this machine, and who signed it.
 func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
-	cert, ca, err := relay.NewCertificate("localhost", "127.0.0.1")
+	cert, ca, err := fakerelay.NewCertificate("localhost", "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	return cert, roots
 }
 
-func start(t *testing.T, adjust func(*relay.Server)) *world {
+func start(t *testing.T, adjust func(*fakerelay.Server)) *world {
 	t.Helper()
 	w := newWorld(t)
 	if adjust != nil {
@@ -114,7 +114,7 @@ func serve(t *testing.T, f func(context.Context) error) {
 
 // listen starts a listener of the given personality in front of target, which
 // is called with every connection and closes it.
-func (w *world) listen(t *testing.T, p listener.Personality, target func(*net.TCPConn)) {
+func (w *world) listen(t *testing.T, p fakelistener.Personality, target func(*net.TCPConn)) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -132,8 +132,8 @@ func (w *world) listen(t *testing.T, p listener.Personality, target func(*net.TC
 	})
 	t.Cleanup(func() { ln.Close(); targets.Wait() })
 	online := make(chan struct{}, 100)
-	l := &listener.Listener{
-		ConnectionString: relay.ConnectionString(w.addr, w.relay.Entities[0], w.relay.Entities[0].Rules[1]),
+	l := &fakelistener.Listener{
+		ConnectionString: fakerelay.ConnectionString(w.addr, w.relay.Entities[0], w.relay.Entities[0].Rules[1]),
 		RootCAs:          w.roots,
 		Personality:      p,
 		Dial: func(ctx context.Context) (net.Conn, error) {
@@ -180,7 +180,7 @@ func (w *world) fails(t *testing.T, ctx context.Context, req relayclient.Request
 
 func TestBytesTravelBothWaysAndEachDirectionEnds(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	conn := w.dial(t)
 	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<16) // 1 MiB
 	go func() {
@@ -198,7 +198,7 @@ func TestBytesTravelBothWaysAndEachDirectionEnds(t *testing.T) {
 
 func TestAnswerArrivesAfterOurHalfClose(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HCM, func(c *net.TCPConn) {
+	w.listen(t, fakelistener.HCM, func(c *net.TCPConn) {
 		defer c.Close()
 		bufio.NewReader(c).ReadString('\n')
 
@@ -219,7 +219,7 @@ func TestAnswerArrivesAfterOurHalfClose(t *testing.T) {
 func TestUploadGoesOnAfterTheirHalfClose(t *testing.T) {
 	w := start(t, nil)
 	received := make(chan int64, 1)
-	w.listen(t, listener.HalfClose, func(c *net.TCPConn) {
+	w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) {
 		defer c.Close()
 		c.CloseWrite()
 		n, _ := io.Copy(io.Discard, c)
@@ -241,8 +241,8 @@ func TestUploadGoesOnAfterTheirHalfClose(t *testing.T) {
 
 func TestTargetThatHCMCannotReachLooksLikeAnEmptyStream(t *testing.T) {
 	w := start(t, nil)
-	l := &listener.Listener{
-		ConnectionString: relay.ConnectionString(w.addr, w.relay.Entities[0], w.relay.Entities[0].Rules[1]),
+	l := &fakelistener.Listener{
+		ConnectionString: fakerelay.ConnectionString(w.addr, w.relay.Entities[0], w.relay.Entities[0].Rules[1]),
 		RootCAs:          w.roots,
 		Dial:             func(context.Context) (net.Conn, error) { return nil, errors.New("refused") },
 	}
@@ -260,7 +260,7 @@ func TestTargetThatHCMCannotReachLooksLikeAnEmptyStream(t *testing.T) {
 
 func TestRequestIsWhatTheRelayExpects(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	req := w.request()
 	req.ID = "5b8f3c1e-0000-4000-8000-000000000001"
 	w.client.UserAgent = "hyco-sidecar/test"
@@ -304,30 +304,30 @@ func TestEntityNamesWithSlashes(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, test := range []struct {
 		name      string
-		fault     relay.Fault
+		fault     fakerelay.Fault
 		want      error
 		temporary bool
 	}{
-		{"no listener", relay.Fault{Status: 404, Phrase: "There are no listeners connected for the endpoint"}, relayclient.ErrNoListener, true},
-		{"some other 404", relay.Fault{Status: 404, Phrase: "Not Found", Bare: true}, relayclient.ErrNoListener, true},
-		{"unknown entity", relay.Fault{Status: 404, Phrase: "Endpoint does not exist"}, relayclient.ErrUnknownEntity, false},
-		{"not accepted", relay.Fault{Status: 404, Phrase: "None of the connected listeners accepted the connection(s) within the allowed timeout"}, relayclient.ErrNotAccepted, true},
-		{"not accepted, 504", relay.Fault{Status: 504, Phrase: "Gateway Timeout"}, relayclient.ErrNotAccepted, true},
-		{"bad signature", relay.Fault{Status: 401, Phrase: "The token has an invalid signature"}, relayclient.ErrUnauthorized, false},
-		{"no claim", relay.Fault{Status: 403, Phrase: "Forbidden", Bare: true}, relayclient.ErrUnauthorized, false},
-		{"firewall", relay.Fault{Status: 401, Phrase: "Generic: Ip has been prevented to connect to the endpoint"}, relayclient.ErrAddressBlocked, false},
-		{"listener rejects", relay.Fault{Status: 400, Phrase: "Rejected by user code", Bare: true}, relayclient.ErrListenerRejected, false},
-		{"listener rejects with 401", relay.Fault{Status: 401, Phrase: "Not you", Bare: true}, relayclient.ErrListenerRejected, false},
-		{"throttled", relay.Fault{Status: 429, Phrase: "Too many", RetryAfter: time.Hour}, relayclient.ErrUnavailable, true},
-		{"busy", relay.Fault{Status: 503, Phrase: "Busy"}, relayclient.ErrUnavailable, true},
-		{"broken", relay.Fault{Status: 500, Phrase: "Internal"}, relayclient.ErrUnavailable, true},
-		{"a listener that breaks", relay.Fault{Status: 502, Phrase: "The Listener's custom AcceptHandler threw an exception. See Listener logs for details"}, relayclient.ErrListenerRejected, true},
-		{"a redirect", relay.Fault{Status: 302, Phrase: "Found", Bare: true, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, relayclient.ErrNotRelay, false},
-		{"an ordinary page", relay.Fault{Status: 200, Phrase: "OK", Bare: true}, relayclient.ErrNotRelay, false},
-		{"garbage", relay.Fault{Garbage: []byte("SSH-2.0-OpenSSH_9.2\r\n")}, relayclient.ErrNotRelay, false},
+		{"no listener", fakerelay.Fault{Status: 404, Phrase: "There are no listeners connected for the endpoint"}, relayclient.ErrNoListener, true},
+		{"some other 404", fakerelay.Fault{Status: 404, Phrase: "Not Found", Bare: true}, relayclient.ErrNoListener, true},
+		{"unknown entity", fakerelay.Fault{Status: 404, Phrase: "Endpoint does not exist"}, relayclient.ErrUnknownEntity, false},
+		{"not accepted", fakerelay.Fault{Status: 404, Phrase: "None of the connected listeners accepted the connection(s) within the allowed timeout"}, relayclient.ErrNotAccepted, true},
+		{"not accepted, 504", fakerelay.Fault{Status: 504, Phrase: "Gateway Timeout"}, relayclient.ErrNotAccepted, true},
+		{"bad signature", fakerelay.Fault{Status: 401, Phrase: "The token has an invalid signature"}, relayclient.ErrUnauthorized, false},
+		{"no claim", fakerelay.Fault{Status: 403, Phrase: "Forbidden", Bare: true}, relayclient.ErrUnauthorized, false},
+		{"firewall", fakerelay.Fault{Status: 401, Phrase: "Generic: Ip has been prevented to connect to the endpoint"}, relayclient.ErrAddressBlocked, false},
+		{"listener rejects", fakerelay.Fault{Status: 400, Phrase: "Rejected by user code", Bare: true}, relayclient.ErrListenerRejected, false},
+		{"listener rejects with 401", fakerelay.Fault{Status: 401, Phrase: "Not you", Bare: true}, relayclient.ErrListenerRejected, false},
+		{"throttled", fakerelay.Fault{Status: 429, Phrase: "Too many", RetryAfter: time.Hour}, relayclient.ErrUnavailable, true},
+		{"busy", fakerelay.Fault{Status: 503, Phrase: "Busy"}, relayclient.ErrUnavailable, true},
+		{"broken", fakerelay.Fault{Status: 500, Phrase: "Internal"}, relayclient.ErrUnavailable, true},
+		{"a listener that breaks", fakerelay.Fault{Status: 502, Phrase: "The Listener's custom AcceptHandler threw an exception. See Listener logs for details"}, relayclient.ErrListenerRejected, true},
+		{"a redirect", fakerelay.Fault{Status: 302, Phrase: "Found", Bare: true, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, relayclient.ErrNotRelay, false},
+		{"an ordinary page", fakerelay.Fault{Status: 200, Phrase: "OK", Bare: true}, relayclient.ErrNotRelay, false},
+		{"garbage", fakerelay.Fault{Garbage: []byte("SSH-2.0-OpenSSH_9.2\r\n")}, relayclient.ErrNotRelay, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := start(t, func(s *relay.Server) { s.Fault = func(relay.Connect) relay.Fault { return test.fault } })
+			w := start(t, func(s *fakerelay.Server) { s.Fault = func(fakerelay.Connect) fakerelay.Fault { return test.fault } })
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // too short for a second attempt
 			defer cancel()
 			e := w.fails(t, ctx, w.request())
@@ -374,7 +374,7 @@ func TestRealRefusalsOfTheRelay(t *testing.T) {
 	if e := w.fails(t, t.Context(), unknown); !errors.Is(e, relayclient.ErrUnknownEntity) {
 		t.Errorf("unknown entity: got %v", e)
 	}
-	w.relay.AddEntity(relay.Entity{Path: "open-hc", Anonymous: true})
+	w.relay.AddEntity(fakerelay.Entity{Path: "open-hc", Anonymous: true})
 	open := relayclient.Request{Entity: "open-hc"}
 	ctx, cancel = context.WithTimeout(t.Context(), 400*time.Millisecond)
 	defer cancel()
@@ -384,15 +384,15 @@ func TestRealRefusalsOfTheRelay(t *testing.T) {
 }
 
 func TestTemporaryFailuresAreRetried(t *testing.T) {
-	w := start(t, func(s *relay.Server) {
-		s.Fault = func(c relay.Connect) relay.Fault {
+	w := start(t, func(s *fakerelay.Server) {
+		s.Fault = func(c fakerelay.Connect) fakerelay.Fault {
 			if c.Attempt <= 2 {
-				return relay.Fault{Status: 503, Phrase: "Busy"}
+				return fakerelay.Fault{Status: 503, Phrase: "Busy"}
 			}
-			return relay.Fault{}
+			return fakerelay.Fault{}
 		}
 	})
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	conn := w.dial(t)
 	conn.Close()
 	connects := w.relay.Connects()
@@ -426,8 +426,8 @@ func TestLastStopsFurtherAttempts(t *testing.T) {
 }
 
 func TestCancelledDialEndsAtOnce(t *testing.T) {
-	w := start(t, func(s *relay.Server) {
-		s.Fault = func(relay.Connect) relay.Fault { return relay.Fault{NeverAnswer: true} }
+	w := start(t, func(s *fakerelay.Server) {
+		s.Fault = func(fakerelay.Connect) fakerelay.Fault { return fakerelay.Fault{NeverAnswer: true} }
 	})
 	gaveUp := errors.New("the app has left")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -438,10 +438,10 @@ func TestCancelledDialEndsAtOnce(t *testing.T) {
 }
 
 func TestAttemptThatGetsNoAnswerIsMadeAgain(t *testing.T) {
-	w := start(t, func(s *relay.Server) {
-		s.Fault = func(c relay.Connect) relay.Fault { return relay.Fault{NeverAnswer: c.Attempt == 1} }
+	w := start(t, func(s *fakerelay.Server) {
+		s.Fault = func(c fakerelay.Connect) fakerelay.Fault { return fakerelay.Fault{NeverAnswer: c.Attempt == 1} }
 	})
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	w.client.SetAttemptTimeout(300 * time.Millisecond)
 	w.dial(t).Close()
 	if got := len(w.relay.Connects()); got != 2 {
@@ -470,11 +470,11 @@ func TestNetworkFailuresNameTheirStage(t *testing.T) {
 	}
 	closed.Close()
 	w := start(t, nil)
-	cert, ca, err := relay.NewCertificate("other.example")
+	cert, ca, err := fakerelay.NewCertificate("other.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := start(t, func(s *relay.Server) { s.Certificate = cert })
+	other := start(t, func(s *fakerelay.Server) { s.Certificate = cert })
 	other.roots.AppendCertsFromPEM(ca)
 	for _, test := range []struct {
 		name      string
@@ -529,7 +529,7 @@ func plainServer(t *testing.T, greeting string) string {
 func TestSessionsAreResumed(t *testing.T) {
 	var resumed atomic.Int32
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	for range 3 {
 		conn := w.dial(t)
 		io.WriteString(conn, "x")
@@ -546,8 +546,8 @@ func TestSessionsAreResumed(t *testing.T) {
 }
 
 func TestNoSecretIsShown(t *testing.T) {
-	w := start(t, func(s *relay.Server) {
-		s.Fault = func(relay.Connect) relay.Fault { return relay.Fault{Status: 503, Phrase: "Busy"} }
+	w := start(t, func(s *fakerelay.Server) {
+		s.Fault = func(fakerelay.Connect) fakerelay.Fault { return fakerelay.Fault{Status: 503, Phrase: "Busy"} }
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()

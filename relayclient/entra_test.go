@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // bearer presents a token of Entra ID.
@@ -20,10 +20,10 @@ func (b bearer) Token(context.Context, string) (string, error) { return string(b
 
 func TestATokenOfEntraIDIsPresentedBare(t *testing.T) {
 	const token = "eyJhbGciOiJub25lIn0.e30."
-	w := start(t, func(s *relay.Server) {
+	w := start(t, func(s *fakerelay.Server) {
 		s.Bearer = func(presented string) bool { return presented == token }
 	})
-	w.listen(t, listener.HalfClose, func(target *net.TCPConn) { target.Close() })
+	w.listen(t, fakelistener.HalfClose, func(target *net.TCPConn) { target.Close() })
 	req := w.request()
 	req.Tokens = bearer(token)
 	conn, err := w.client.Dial(t.Context(), req)

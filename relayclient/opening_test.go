@@ -14,16 +14,16 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 	"hyco-sidecar/test/memnet"
-	"hyco-sidecar/test/relay"
 )
 
 // listenWith is listen for a listener with more than a personality.
-func (w *world) listenWith(t *testing.T, l *listener.Listener) {
+func (w *world) listenWith(t *testing.T, l *fakelistener.Listener) {
 	t.Helper()
 	online := make(chan struct{}, 100)
-	l.ConnectionString = relay.ConnectionString(w.addr, w.relay.Entities[0], w.relay.Entities[0].Rules[1])
+	l.ConnectionString = fakerelay.ConnectionString(w.addr, w.relay.Entities[0], w.relay.Entities[0].Rules[1])
 	l.RootCAs = w.roots
 	l.Online = func() { online <- struct{}{} }
 	serve(t, l.Serve)
@@ -81,7 +81,7 @@ func exchange(t *testing.T, conn *relayclient.Conn, question string) string {
 
 func TestAzbridgeIsToldThePort(t *testing.T) {
 	w := start(t, nil)
-	w.listenWith(t, &listener.Listener{Personality: listener.Azbridge, PortName: "sql", Dial: target(t, func(c *net.TCPConn) {
+	w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Azbridge, PortName: "sql", Dial: target(t, func(c *net.TCPConn) {
 		defer c.Close()
 		io.WriteString(c, "hello ") // the server speaks first
 		io.Copy(c, c)
@@ -109,7 +109,7 @@ func TestAzbridgeRefusals(t *testing.T) {
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			w := start(t, nil)
-			w.listenWith(t, &listener.Listener{Personality: listener.Azbridge, PortName: "sql", Answer: test.answer, Dial: target(t, echo)})
+			w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Azbridge, PortName: "sql", Answer: test.answer, Dial: target(t, echo)})
 			failed := w.fails(t, t.Context(), w.opening(relayclient.Azbridge("orders")))
 			if failed.Reason() != test.reason || !strings.Contains(failed.Error(), test.report) || failed.Next() == "" ||
 				failed.Stage != relayclient.StageOpening || failed.Temporary() || failed.Attempts != 1 {
@@ -122,7 +122,7 @@ func TestAzbridgeRefusals(t *testing.T) {
 func TestAztunnelIsToldTheTarget(t *testing.T) {
 	const size = 3 << 20
 	w := start(t, nil)
-	w.listenWith(t, &listener.Listener{Personality: listener.Aztunnel,
+	w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Aztunnel,
 		Allow: func(target string) bool { return target == "sql01.corp.example:1433" },
 		Dial: target(t, func(c *net.TCPConn) {
 			defer c.Close()
@@ -148,7 +148,7 @@ func TestAztunnelUploadArrivesWhole(t *testing.T) {
 	const size = 3 << 20
 	w := start(t, nil)
 	arrived := make(chan int64, 1)
-	w.listenWith(t, &listener.Listener{Personality: listener.Aztunnel, Dial: target(t, func(c *net.TCPConn) {
+	w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Aztunnel, Dial: target(t, func(c *net.TCPConn) {
 		defer c.Close()
 		n, _ := io.Copy(io.Discard, c)
 		arrived <- n
@@ -182,7 +182,7 @@ func TestAztunnelRefusals(t *testing.T) {
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			w := start(t, nil)
-			w.listenWith(t, &listener.Listener{Personality: listener.Aztunnel, Dial: func(context.Context) (net.Conn, error) { return nil, test.err }})
+			w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Aztunnel, Dial: func(context.Context) (net.Conn, error) { return nil, test.err }})
 			failed := w.fails(t, t.Context(), w.opening(relayclient.Aztunnel("sql01.corp.example:1433")))
 			if failed.Reason() != test.reason || !strings.Contains(failed.Error(), test.report) || failed.Next() == "" || failed.Temporary() || strings.Contains(failed.Error(), "\n") {
 				t.Errorf("got %s %v, next %q", failed.Reason(), failed, failed.Next())
@@ -200,16 +200,16 @@ func TestListenerOfAnotherKindIsNoMystery(t *testing.T) {
 		c.Close()
 	}
 	for _, opening := range []relayclient.Opening{relayclient.Azbridge("sql"), relayclient.Aztunnel("sql01.corp.example:1433")} {
-		for _, kind := range []listener.Personality{listener.HCM, listener.HalfClose} {
+		for _, kind := range []fakelistener.Personality{fakelistener.HCM, fakelistener.HalfClose} {
 			w := start(t, nil)
-			w.listenWith(t, &listener.Listener{Personality: kind, Dial: target(t, http)})
+			w.listenWith(t, &fakelistener.Listener{Personality: kind, Dial: target(t, http)})
 			if failed := w.fails(t, t.Context(), w.opening(opening)); failed.Reason() != "opening_not_understood" || !strings.Contains(failed.Next(), "HYCO_CONNECTION_N_LISTENER") {
 				t.Errorf("%s: got %s %v", kind, failed.Reason(), failed)
 			}
 		}
 	}
 	w := start(t, nil)
-	w.listenWith(t, &listener.Listener{Personality: listener.HalfClose, Dial: target(t, func(c *net.TCPConn) { io.Copy(io.Discard, c); c.Close() })})
+	w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.HalfClose, Dial: target(t, func(c *net.TCPConn) { io.Copy(io.Discard, c); c.Close() })})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if failed := w.fails(t, ctx, w.opening(relayclient.Azbridge("sql"))); failed.Reason() != "opening_no_answer" {

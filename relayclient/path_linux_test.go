@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // kept keeps what it accepts.
@@ -83,7 +83,7 @@ func TestVanishedRelayIsNoticed(t *testing.T) {
 			w.addr = "localhost:" + port(ln)
 			serve(t, func(ctx context.Context) error { return w.relay.Serve(ctx, k) })
 			w.client = &relayclient.Client{Endpoint: w.addr, RootCAs: w.roots, KeepAlive: time.Second}
-			w.listen(t, listener.HalfClose, func(c *net.TCPConn) { defer c.Close(); io.Copy(io.Discard, c) })
+			w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) { defer c.Close(); io.Copy(io.Discard, c) })
 			conn := w.dial(t)
 			defer conn.Close()
 			k.drop(t, conn.LocalAddr().String())

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/proxy"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakeproxy"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // What the proxies of these tests ask for: in a URL it has to be escaped.
@@ -31,7 +31,7 @@ const (
 
 // startProxy serves s, on a port of its own, and returns it as HTTPS_PROXY would
 // name it, with the credentials if they are asked for.
-func startProxy(t *testing.T, s *proxy.Server) *url.URL {
+func startProxy(t *testing.T, s *fakeproxy.Server) *url.URL {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,18 +57,18 @@ func startProxy(t *testing.T, s *proxy.Server) *url.URL {
 func withoutCredentials(u *url.URL) *url.URL { return &url.URL{Scheme: u.Scheme, Host: u.Host} }
 
 func TestRelayIsReachedThroughAProxy(t *testing.T) {
-	cert, ca, err := relay.NewCertificate("127.0.0.1")
+	cert, ca, err := fakerelay.NewCertificate("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]*proxy.Server{
+	for name, s := range map[string]*fakeproxy.Server{
 		"HTTP":  {User: proxyUser, Password: proxyPassword},
 		"HTTPS": {User: proxyUser, Password: proxyPassword, Certificate: &cert},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, nil)
 			w.roots.AppendCertsFromPEM(ca)
-			w.listen(t, listener.HalfClose, echo)
+			w.listen(t, fakelistener.HalfClose, echo)
 			s.Opened = func(target string) {
 				if target != w.addr {
 					t.Errorf("CONNECT %s, want %s", target, w.addr)
@@ -104,8 +104,8 @@ func TestRelayIsReachedThroughAProxy(t *testing.T) {
 // TestProxyThatDropsTheTunnelIsNoEnd: what is missing must not look like the end.
 func TestProxyThatDropsTheTunnelIsNoEnd(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, echo)
-	s := new(proxy.Server)
+	w.listen(t, fakelistener.HalfClose, echo)
+	s := new(fakeproxy.Server)
 	w.client.Proxy = http.ProxyURL(startProxy(t, s))
 	conn := w.dial(t)
 	defer conn.Close()
@@ -121,11 +121,11 @@ func TestProxyThatDropsTheTunnelIsNoEnd(t *testing.T) {
 
 func TestClockIsComparedThroughAProxy(t *testing.T) {
 	w := start(t, ahead(time.Hour))
-	w.client.Proxy = http.ProxyURL(startProxy(t, new(proxy.Server)))
+	w.client.Proxy = http.ProxyURL(startProxy(t, new(fakeproxy.Server)))
 	if offset, err := w.client.Clock(t.Context()); err != nil || !near(offset, -time.Hour) {
 		t.Errorf("got %v, %v; want -1h", offset, err)
 	}
-	refusing := startProxy(t, &proxy.Server{Mode: proxy.Refuse, Status: http.StatusForbidden})
+	refusing := startProxy(t, &fakeproxy.Server{Mode: fakeproxy.Refuse, Status: http.StatusForbidden})
 	w.client = &relayclient.Client{Endpoint: w.addr, Proxy: http.ProxyURL(refusing)}
 	expectClockError(t, w.client, relayclient.StageProxy, "proxy_refused")
 }
@@ -143,7 +143,7 @@ func TestProxySettingThatIsNoURLIsNotQuoted(t *testing.T) {
 // TestProxyFailuresAreToldApart has everything that a proxy can do wrong, and
 // looks for its password in all that is said of it.
 func TestProxyFailuresAreToldApart(t *testing.T) {
-	cert, ca, err := relay.NewCertificate("127.0.0.1")
+	cert, ca, err := fakerelay.NewCertificate("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,17 +153,17 @@ func TestProxyFailuresAreToldApart(t *testing.T) {
 		return &url.URL{Scheme: scheme, Host: host, User: url.UserPassword(proxyUser, proxyPassword)}
 	}
 	refusing := func(status int, phrase string) *url.URL {
-		u := startProxy(t, &proxy.Server{Mode: proxy.Refuse, Status: status, Phrase: phrase})
+		u := startProxy(t, &fakeproxy.Server{Mode: fakeproxy.Refuse, Status: status, Phrase: phrase})
 		return withUser(u.Scheme, u.Host)
 	}
-	asking := startProxy(t, &proxy.Server{User: "somebody", Password: "else"})
-	askingWindows := startProxy(t, &proxy.Server{User: "somebody", Password: "else", Challenge: []string{"Negotiate, NTLM", `Digest realm="x", nonce="y"`}})
-	askingBoth := startProxy(t, &proxy.Server{User: "somebody", Password: "else", Challenge: []string{"NTLM", `Basic realm="x"`}})
-	silent := startProxy(t, &proxy.Server{Mode: proxy.Silent})
-	mute := startProxy(t, &proxy.Server{Mode: proxy.Mute})
-	hangUp := startProxy(t, &proxy.Server{Mode: proxy.HangUp})
-	garbage := startProxy(t, &proxy.Server{Mode: proxy.Garbage})
-	secured := startProxy(t, &proxy.Server{Certificate: &cert, Mode: proxy.Refuse, Status: 403})
+	asking := startProxy(t, &fakeproxy.Server{User: "somebody", Password: "else"})
+	askingWindows := startProxy(t, &fakeproxy.Server{User: "somebody", Password: "else", Challenge: []string{"Negotiate, NTLM", `Digest realm="x", nonce="y"`}})
+	askingBoth := startProxy(t, &fakeproxy.Server{User: "somebody", Password: "else", Challenge: []string{"NTLM", `Basic realm="x"`}})
+	silent := startProxy(t, &fakeproxy.Server{Mode: fakeproxy.Silent})
+	mute := startProxy(t, &fakeproxy.Server{Mode: fakeproxy.Mute})
+	hangUp := startProxy(t, &fakeproxy.Server{Mode: fakeproxy.HangUp})
+	garbage := startProxy(t, &fakeproxy.Server{Mode: fakeproxy.Garbage})
+	secured := startProxy(t, &fakeproxy.Server{Certificate: &cert, Mode: fakeproxy.Refuse, Status: 403})
 	echoed := base64.StdEncoding.EncodeToString([]byte(proxyUser + ":" + proxyPassword))
 
 	for _, test := range []struct {

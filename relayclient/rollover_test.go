@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 const newKey = "bmV3LWtleS1mb3ItdGVzdHMtb25seS0wMTIzNDU2Nzg="
@@ -21,7 +21,7 @@ const newKey = "bmV3LWtleS1mb3ItdGVzdHMtb25seS0wMTIzNDU2Nzg="
 // accept makes the relay take only key of the sender's rule.
 func (w *world) accept(key string) {
 	e := w.relay.Entities[0]
-	e.Rules = append([]relay.Rule{{Name: "defaultSender", Key: key, Send: true}}, e.Rules[1:]...)
+	e.Rules = append([]fakerelay.Rule{{Name: "defaultSender", Key: key, Send: true}}, e.Rules[1:]...)
 	w.relay.AddEntity(e)
 }
 
@@ -71,7 +71,7 @@ func TestRefusedKeyIsFollowedByTheOther(t *testing.T) {
 			w := start(t, nil)
 			w.client.WarmConnections = warm
 			defer w.client.Close()
-			w.listen(t, listener.HalfClose, func(c *net.TCPConn) { c.Close() })
+			w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) { c.Close() })
 			var told turns
 			tokens := relayclient.NewRollover(relayclient.NewSASKey("defaultSender", sendKey), relayclient.NewSASKey("defaultSender", newKey))
 			tokens.Hooks = told.hooks()
@@ -102,7 +102,7 @@ func TestRefusedKeyIsFollowedByTheOther(t *testing.T) {
 
 func TestCrowdThatIsRefusedTurnsOnce(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, func(c *net.TCPConn) { c.Close() })
+	w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) { c.Close() })
 	w.accept(newKey)
 	used := make(chan int, 100)
 	tokens := relayclient.NewRollover(relayclient.NewSASKey("defaultSender", sendKey), relayclient.NewSASKey("defaultSender", newKey))
@@ -122,7 +122,7 @@ func TestCrowdThatIsRefusedTurnsOnce(t *testing.T) {
 }
 
 func TestListenerThatIsAwaySaysThatAKeyIsGood(t *testing.T) {
-	w := start(t, func(r *relay.Server) { r.Entities[0].Rules[0].Key = newKey })
+	w := start(t, func(r *fakerelay.Server) { r.Entities[0].Rules[0].Key = newKey })
 	tokens := relayclient.NewRollover(relayclient.NewSASKey("defaultSender", sendKey), relayclient.NewSASKey("defaultSender", newKey))
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
@@ -139,7 +139,7 @@ func (*broken) Token(context.Context, string) (string, error) { return "", error
 
 func TestSourceThatGivesNoTokenIsFollowedByTheOther(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, func(c *net.TCPConn) { c.Close() })
+	w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) { c.Close() })
 	var told turns
 	tokens := relayclient.NewRollover(&broken{}, relayclient.NewSASKey("defaultSender", sendKey))
 	tokens.Hooks = told.hooks()
@@ -150,8 +150,8 @@ func TestSourceThatGivesNoTokenIsFollowedByTheOther(t *testing.T) {
 }
 
 func TestWhereNeitherWorksTheFirstSaysWhy(t *testing.T) {
-	w := start(t, func(r *relay.Server) { r.Entities[0].Rules[0].Key = "neither" })
-	expired := relay.SAS("http://"+w.client.Endpoint+"/orders-hc/", relay.Rule{Name: "defaultSender", Key: "neither"}, time.Now().Add(-time.Hour))
+	w := start(t, func(r *fakerelay.Server) { r.Entities[0].Rules[0].Key = "neither" })
+	expired := fakerelay.SAS("http://"+w.client.Endpoint+"/orders-hc/", fakerelay.Rule{Name: "defaultSender", Key: "neither"}, time.Now().Add(-time.Hour))
 	key := relayclient.NewSASKey("defaultSender", sendKey)
 	for _, test := range []struct {
 		first        relayclient.TokenSource
@@ -170,7 +170,7 @@ func TestWhereNeitherWorksTheFirstSaysWhy(t *testing.T) {
 
 func TestReplacedKeyIsTriedAtOnce(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, func(c *net.TCPConn) { c.Close() })
+	w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) { c.Close() })
 	second := relayclient.NewSASKey("defaultSender", sendKey)
 	tokens := relayclient.NewRollover(relayclient.NewSASKey("defaultSender", "revoked"), second)
 	if err := w.dialWith(t, tokens); err != nil || tokens.Using() != 1 {
@@ -240,7 +240,7 @@ func (*silent) Token(ctx context.Context, _ string) (string, error) {
 
 func TestASourceThatSaysNothingLeavesTimeForTheOther(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, func(c *net.TCPConn) { c.Close() })
+	w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) { c.Close() })
 	tokens := relayclient.NewRollover(&silent{}, relayclient.NewSASKey("defaultSender", sendKey))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()

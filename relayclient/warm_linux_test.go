@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"hyco-sidecar/relayclient"
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // attempts collects what the client tells of its attempts.
@@ -56,7 +56,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 // warmWorld is a relay with an echo behind it and a client that keeps one
 // connection ready. k holds the relay's ends.
-func warmWorld(t *testing.T, adjust func(*relay.Server)) (w *world, k *kept, told *attempts) {
+func warmWorld(t *testing.T, adjust func(*fakerelay.Server)) (w *world, k *kept, told *attempts) {
 	t.Helper()
 	w = newWorld(t)
 	if adjust != nil {
@@ -74,7 +74,7 @@ func warmWorld(t *testing.T, adjust func(*relay.Server)) (w *world, k *kept, tol
 		Hooks: relayclient.Hooks{Attempted: told.add},
 	}
 	t.Cleanup(w.client.Close)
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	return w, k, told
 }
 
@@ -142,12 +142,12 @@ func TestDeadWarmConnectionIsNotNoticed(t *testing.T) {
 		"closed when used": func(*testing.T, *kept, string) {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, k, told := warmWorld(t, func(s *relay.Server) {
-				s.Fault = func(c relay.Connect) relay.Fault {
+			w, k, told := warmWorld(t, func(s *fakerelay.Server) {
+				s.Fault = func(c fakerelay.Connect) fakerelay.Fault {
 					if name == "closed when used" && c.Attempt == 2 {
-						return relay.Fault{Garbage: []byte{}} // hangs up without an answer
+						return fakerelay.Fault{Garbage: []byte{}} // hangs up without an answer
 					}
-					return relay.Fault{}
+					return fakerelay.Fault{}
 				}
 			})
 			w.echoes(t)
@@ -179,9 +179,9 @@ func TestNothingIsKeptReadyOnceClosed(t *testing.T) {
 // shares that are guessed costs a round trip, but only once.
 func TestRelayIsAskedForTheKeyExchangeItWants(t *testing.T) {
 	var told attempts
-	w := start(t, func(s *relay.Server) { s.Curves = []tls.CurveID{tls.CurveP384} })
+	w := start(t, func(s *fakerelay.Server) { s.Curves = []tls.CurveID{tls.CurveP384} })
 	w.client.Hooks.Attempted = told.add
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	var retries []bool
 	for range 3 {
 		w.echoes(t)
@@ -194,9 +194,9 @@ func TestRelayIsAskedForTheKeyExchangeItWants(t *testing.T) {
 
 func TestRelayMayChangeTheKeyExchangeItWants(t *testing.T) {
 	var told attempts
-	w := start(t, func(s *relay.Server) { s.Curves = []tls.CurveID{tls.X25519} })
+	w := start(t, func(s *fakerelay.Server) { s.Curves = []tls.CurveID{tls.X25519} })
 	w.client.Hooks.Attempted = told.add
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	w.client.SetKeyExchange(tls.CurveP384)
 	w.echoes(t)
 	w.echoes(t)
@@ -222,7 +222,7 @@ func TestSearchListsAreLeftAside(t *testing.T) {
 
 func TestDebugLogTellsWhereTheTimeWent(t *testing.T) {
 	w := start(t, nil)
-	w.listen(t, listener.HalfClose, echo)
+	w.listen(t, fakelistener.HalfClose, echo)
 	w.echoes(t)
 	w.log.mu.Lock()
 	defer w.log.mu.Unlock()

@@ -43,11 +43,11 @@ var homes = map[string][]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud":        {"cmd/hyco-sidecar/identity"},
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log":          {"cmd/hyco-sidecar/identity"},
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy":       {"cmd/hyco-sidecar/identity"},
-	"github.com/golang-jwt/jwt/v5":                              {"test/identity"},
+	"github.com/golang-jwt/jwt/v5":                              {"test/fakeentra"},
 	"github.com/google/nftables":                                {"cmd/hyco-sidecar/capture"},
 	"github.com/google/nftables/binaryutil":                     {"cmd/hyco-sidecar/capture"},
 	"github.com/google/nftables/expr":                           {"cmd/hyco-sidecar/capture"},
-	"github.com/gobwas/ws":                                      {"test/relay", "test/listener", "test/relay/rawsender"},
+	"github.com/gobwas/ws":                                      {"test/fakerelay", "test/fakelistener", "test/fakerelay/rawsender"},
 }
 
 // strangers never import each other nor the programs: they share only the

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // readKeys reads the keys of the sender's rule.
@@ -26,7 +26,7 @@ func readKeys(path string) ([]string, error) {
 }
 
 // rekey takes the keys that the file of -send-keys holds from now on.
-func (d *devrelay) rekey(server *relay.Server) error {
+func (d *devrelay) rekey(server *fakerelay.Server) error {
 	keys, err := readKeys(d.sendKeys)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (d *devrelay) rekey(server *relay.Server) error {
 }
 
 // rekeyOnHangup reads the keys again at every SIGHUP, until ctx ends.
-func (d *devrelay) rekeyOnHangup(ctx context.Context, server *relay.Server, stdout io.Writer) {
+func (d *devrelay) rekeyOnHangup(ctx context.Context, server *fakerelay.Server, stdout io.Writer) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

@@ -18,8 +18,8 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"hyco-sidecar/test/relay"
-	"hyco-sidecar/test/relay/rawsender"
+	"hyco-sidecar/test/fakerelay"
+	"hyco-sidecar/test/fakerelay/rawsender"
 )
 
 // build makes the program and returns its path.
@@ -108,7 +108,7 @@ HYCO_CONNECTION_1_CONNECTION_STRING=Endpoint=sb://contoso.servicebus.example:POR
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := relay.SAS("http://contoso.servicebus.example/orders-hc/", relay.Rule{Name: "defaultSender", Key: "a2V5"}, time.Now().Add(time.Hour))
+	token := fakerelay.SAS("http://contoso.servicebus.example/orders-hc/", fakerelay.Rule{Name: "defaultSender", Key: "a2V5"}, time.Now().Add(time.Hour))
 	c, resp, err := rawsender.Dialer{
 		Addr: "127.0.0.1:" + port, Host: host, RootCAs: roots,
 		Header: http.Header{"ServiceBusAuthorization": {token}},

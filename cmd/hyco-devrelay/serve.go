@@ -13,14 +13,14 @@ import (
 	"sync"
 	"time"
 
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // serve runs the relay and its listeners until ctx ends.
 func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.logLevel}))
-	cert, caPEM, err := relay.NewCertificate(s.hosts...)
+	cert, caPEM, err := fakerelay.NewCertificate(s.hosts...)
 	if err != nil {
 		return err
 	}
@@ -39,13 +39,13 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		settings: s,
 		// The first host, for it is in the certificate and clients resolve it.
 		host:     net.JoinHostPort(s.hosts[0], port),
-		sender:   relay.Rule{Name: "defaultSender", Key: s.sendKey, Send: true},
-		listener: relay.Rule{Name: "defaultListener", Key: s.listenKey, Listen: true},
+		sender:   fakerelay.Rule{Name: "defaultSender", Key: s.sendKey, Send: true},
+		listener: fakerelay.Rule{Name: "defaultListener", Key: s.listenKey, Listen: true},
 		log:      log,
 		roots:    x509.NewCertPool(),
 	}
 	d.roots.AppendCertsFromPEM(caPEM)
-	return d.run(ctx, ln, &relay.Server{
+	return d.run(ctx, ln, &fakerelay.Server{
 		Certificate:   cert,
 		AcceptTimeout: s.acceptTimeout,
 
@@ -59,12 +59,12 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 type devrelay struct {
 	settings
 	host             string // with the port that was bound
-	sender, listener relay.Rule
+	sender, listener fakerelay.Rule
 	roots            *x509.CertPool
 	log              *slog.Logger
 }
 
-func (d *devrelay) run(ctx context.Context, ln net.Listener, server *relay.Server, stdout io.Writer) error {
+func (d *devrelay) run(ctx context.Context, ln net.Listener, server *fakerelay.Server, stdout io.Writer) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var wg sync.WaitGroup
@@ -117,8 +117,8 @@ func (d *devrelay) run(ctx context.Context, ln net.Listener, server *relay.Serve
 // failure marks an end that no signal asked for.
 type failure struct{ error }
 
-func (d *devrelay) hybridConnection(e entity) relay.Entity {
-	h := relay.Entity{Path: e.path, Rules: []relay.Rule{d.sender, d.listener}}
+func (d *devrelay) hybridConnection(e entity) fakerelay.Entity {
+	h := fakerelay.Entity{Path: e.path, Rules: []fakerelay.Rule{d.sender, d.listener}}
 	if text, ok := d.metadata[e.path]; ok {
 		h.UserMetadata = text
 	} else if e.endpoint != "" {
@@ -131,10 +131,10 @@ func (d *devrelay) hybridConnection(e entity) relay.Entity {
 	return h
 }
 
-func (d *devrelay) listenerFor(e entity, address string) *listener.Listener {
+func (d *devrelay) listenerFor(e entity, address string) *fakelistener.Listener {
 	var dialer net.Dialer
-	return &listener.Listener{
-		ConnectionString: relay.ConnectionString(d.host, relay.Entity{Path: e.path}, d.listener),
+	return &fakelistener.Listener{
+		ConnectionString: fakerelay.ConnectionString(d.host, fakerelay.Entity{Path: e.path}, d.listener),
 		RootCAs:          d.roots,
 		Personality:      d.personality,
 		PortName:         d.portName,
@@ -154,9 +154,9 @@ func (d *devrelay) report(stdout io.Writer) {
 		if e.endpoint != "" {
 			fmt.Fprintf(&b, "HYCO_CONNECTION_%d_ENDPOINT=%s\n", i, e.endpoint)
 		}
-		h := relay.Entity{Path: e.path}
-		fmt.Fprintf(&b, "HYCO_CONNECTION_%d_CONNECTION_STRING=%s\n", i, relay.ConnectionString(d.host, h, d.sender))
-		fmt.Fprintf(&b, "# listener %s: %s\n", e.path, relay.ConnectionString(d.host, h, d.listener))
+		h := fakerelay.Entity{Path: e.path}
+		fmt.Fprintf(&b, "HYCO_CONNECTION_%d_CONNECTION_STRING=%s\n", i, fakerelay.ConnectionString(d.host, h, d.sender))
+		fmt.Fprintf(&b, "# listener %s: %s\n", e.path, fakerelay.ConnectionString(d.host, h, d.listener))
 	}
 	b.WriteString("# ready\n")
 	io.WriteString(stdout, b.String())

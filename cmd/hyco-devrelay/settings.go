@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 const usage = `hyco-devrelay stands in for Azure Relay, to develop and demonstrate hyco-sidecar
@@ -38,7 +38,7 @@ type settings struct {
 	listen         string
 	hosts          []string
 	caFile         string // absolute
-	personality    listener.Personality
+	personality    fakelistener.Personality
 	portName       string // of azbridge; empty = any
 	sendKey        string
 	sendKeys       string // file; empty = sendKey is all
@@ -58,8 +58,8 @@ type entity struct {
 	dial     string // where the listener finds it
 }
 
-var personalities = []listener.Personality{
-	listener.HCM, listener.HalfClose, listener.Azbridge, listener.Aztunnel, listener.NodeLike, listener.Reject, listener.NeverRendezvous,
+var personalities = []fakelistener.Personality{
+	fakelistener.HCM, fakelistener.HalfClose, fakelistener.Azbridge, fakelistener.Aztunnel, fakelistener.NodeLike, fakelistener.Reject, fakelistener.NeverRendezvous,
 }
 
 // parse reads the arguments and reports all their faults together, each on a
@@ -72,7 +72,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8443", "`address` to listen on; port 0 takes a free one")
 	f.StringVar(&hosts, "host", "localhost,127.0.0.1", "`names` and IPs of the certificate; the first is put into connection strings")
 	f.StringVar(&s.caFile, "ca-file", "hyco-devrelay-ca.pem", "`file` to write the CA certificate to")
-	f.StringVar(&personality, "personality", string(listener.HCM), "`kind` of listener: "+personalityNames())
+	f.StringVar(&personality, "personality", string(fakelistener.HCM), "`kind` of listener: "+personalityNames())
 	f.StringVar(&s.portName, "port-name", "", "`name` of the port that an azbridge listener serves (default any)")
 	f.StringVar(&s.sendKey, "send-key", "", "`key` of the rule defaultSender (default random)")
 	f.StringVar(&s.sendKeys, "send-keys", "", "`file` with one or two keys of defaultSender, a line each, instead of -send-key; SIGHUP reads it again")
@@ -113,7 +113,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if len(s.hosts) == 0 {
 		fault("-host %q: name at least one host", hosts)
 	}
-	s.personality = listener.Personality(personality)
+	s.personality = fakelistener.Personality(personality)
 	if !slices.Contains(personalities, s.personality) {
 		fault("-personality %q: choose one of %s", personality, personalityNames())
 	}

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // The files of the one certificate that everything on the far side shows.
@@ -21,7 +21,7 @@ const (
 
 // writeCertificate makes the certificate for an IP address and writes it into dir.
 func writeCertificate(dir, ip string) error {
-	cert, caPEM, err := relay.NewCertificate(ip)
+	cert, caPEM, err := fakerelay.NewCertificate(ip)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"hyco-sidecar/test/bench/frame"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // atOnce is how many connections are made at a time where it is not one.
@@ -77,7 +77,7 @@ func (f *forwarder) churn(ctx context.Context, count, atOnce int) (perSecond, cp
 	err = each(count, atOnce, func(int) error {
 		// Through the listener that passes every end on: an HCM keeps the
 		// connection for seconds after the app has left.
-		conn, err := open(ctx, f.addresses[listener.HalfClose], opEcho)
+		conn, err := open(ctx, f.addresses[fakelistener.HalfClose], opEcho)
 		if err != nil {
 			return err
 		}

@@ -7,8 +7,8 @@ import (
 	"net"
 	"sync"
 
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // The far side of the sidecar: the stand-in relay and its listeners, in two
@@ -16,19 +16,19 @@ import (
 
 // personalities are the listeners, each of a hybrid connection of that name.
 // Both lead to the same target.
-var personalities = []listener.Personality{listener.HCM, listener.HalfClose}
+var personalities = []fakelistener.Personality{fakelistener.HCM, fakelistener.HalfClose}
 
-func entity(p listener.Personality) relay.Entity {
-	return relay.Entity{Path: string(p), Rules: []relay.Rule{
+func entity(p fakelistener.Personality) fakerelay.Entity {
+	return fakerelay.Entity{Path: string(p), Rules: []fakerelay.Rule{
 		{Name: "send", Key: "c2VuZA==", Send: true},
 		{Name: "listen", Key: "bGlzdGVu", Listen: true},
 	}}
 }
 
 // connectionString is a sender's, for a relay reached at address.
-func connectionString(address string, p listener.Personality) string {
+func connectionString(address string, p fakelistener.Personality) string {
 	e := entity(p)
-	return relay.ConnectionString(address, e, e.Rules[0])
+	return fakerelay.ConnectionString(address, e, e.Rules[0])
 }
 
 // playRelay is given the folder of the certificate, and "p384" when only that
@@ -38,7 +38,7 @@ func playRelay(args []string) error {
 	if err != nil {
 		return err
 	}
-	server := &relay.Server{Certificate: cert}
+	server := &fakerelay.Server{Certificate: cert}
 	for _, p := range personalities {
 		server.Entities = append(server.Entities, entity(p))
 	}
@@ -67,8 +67,8 @@ func playListener(args []string) error {
 	for _, p := range personalities {
 		e := entity(p)
 		online.Add(1)
-		l := &listener.Listener{
-			ConnectionString: relay.ConnectionString(relayAddress, e, e.Rules[1]),
+		l := &fakelistener.Listener{
+			ConnectionString: fakerelay.ConnectionString(relayAddress, e, e.Rules[1]),
 			RootCAs:          roots,
 			Personality:      p,
 			Online:           sync.OnceFunc(online.Done),

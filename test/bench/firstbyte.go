@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"hyco-sidecar/test/bench/frame"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // roundTrip is the length of the way between a forwarder and what it dials.
@@ -77,7 +77,7 @@ func (f *forwarder) firstByte(ctx context.Context, before int) (time.Duration, e
 	const pause = 10 * roundTrip
 	for {
 		began := time.Now()
-		conn, err := open(ctx, f.addresses[listener.HCM], opEcho)
+		conn, err := open(ctx, f.addresses[fakelistener.HCM], opEcho)
 		if err != nil {
 			return 0, err
 		}

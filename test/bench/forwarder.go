@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"hyco-sidecar/test/bench/frame"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 	"hyco-sidecar/test/program"
 )
 
@@ -17,7 +17,7 @@ import (
 type forwarder struct {
 	*program.Process
 	name      string
-	addresses map[listener.Personality]string // where the app connects to, by the listener at the far end
+	addresses map[fakelistener.Personality]string // where the app connects to, by the listener at the far end
 }
 
 // baseline starts the baseline forwarder, whose way leads to front.
@@ -30,7 +30,7 @@ func (w *world) baseline(ctx context.Context, front string) (*forwarder, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &forwarder{Process: p, name: "baseline", addresses: make(map[listener.Personality]string)}
+	f := &forwarder{Process: p, name: "baseline", addresses: make(map[fakelistener.Personality]string)}
 	for _, personality := range personalities {
 		f.addresses[personality] = address
 	}
@@ -44,7 +44,7 @@ func (w *world) sidecar(ctx context.Context, relay string, settings ...string) (
 	if err != nil {
 		return nil, err
 	}
-	f := &forwarder{name: "sidecar", addresses: make(map[listener.Personality]string)}
+	f := &forwarder{name: "sidecar", addresses: make(map[fakelistener.Personality]string)}
 	env := []string{
 		"HYCO_DNS_LISTEN=" + dns,
 		"HYCO_ADMIN_LISTEN=off",

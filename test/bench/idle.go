@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"hyco-sidecar/test/bench/frame"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // measureIdle opens connections that do nothing more once each has carried a
@@ -54,7 +54,7 @@ func (b *bench) resting(ctx context.Context, forwarders []*forwarder, count int,
 	fill := func(f *forwarder, count int) ([]*net.TCPConn, error) {
 		// Through the listener that passes every end on, so that nothing is left
 		// of them on the far side.
-		conns, err := openAll(ctx, f.addresses[listener.HalfClose], opEcho, count)
+		conns, err := openAll(ctx, f.addresses[fakelistener.HalfClose], opEcho, count)
 		if err == nil {
 			err = each(count, atOnce, func(i int) error { return b.thereAndBack(conns[i], n) })
 		}

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"hyco-sidecar/test/bench/frame"
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
-	"hyco-sidecar/test/relay/rawsender"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
+	"hyco-sidecar/test/fakerelay/rawsender"
 )
 
 // requestSize is small enough that only the way counts.
@@ -85,8 +85,8 @@ func (b *bench) measureLatency(ctx context.Context) error {
 func (w *world) ways(ctx context.Context, sidecar, baseline *forwarder) (ways []asker, conns []io.Closer, err error) {
 	for _, address := range []string{
 		direct:          w.target,
-		throughSidecar:  sidecar.addresses[listener.HCM],
-		throughBaseline: baseline.addresses[listener.HCM],
+		throughSidecar:  sidecar.addresses[fakelistener.HCM],
+		throughBaseline: baseline.addresses[fakelistener.HCM],
 	} {
 		conn, err := open(ctx, address, opEcho)
 		if err != nil {
@@ -137,8 +137,8 @@ func (w *world) dialRelay(ctx context.Context) (*rawsender.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := entity(listener.HCM)
-	token := relay.SAS("http://127.0.0.1/"+e.Path+"/", e.Rules[0], time.Now().Add(time.Hour))
+	e := entity(fakelistener.HCM)
+	token := fakerelay.SAS("http://127.0.0.1/"+e.Path+"/", e.Rules[0], time.Now().Add(time.Hour))
 	conn, resp, err := rawsender.Dialer{
 		Addr: w.relay, Host: w.relay, RootCAs: roots,
 		Header: http.Header{"ServiceBusAuthorization": {token}},

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hyco-sidecar/test/bench/frame"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // perDirection is what a connection may hold for each direction that stalls, in
@@ -135,7 +135,7 @@ func (b *bench) hold(ctx context.Context) ([]*held, error) {
 
 func (h *held) fill(ctx context.Context, n int) (err error) {
 	// The first connection brings in what all of them share.
-	address := h.forwarder.addresses[listener.HalfClose]
+	address := h.forwarder.addresses[fakelistener.HalfClose]
 	conns, err := openAll(ctx, address, opEcho, 1)
 	closeAll(conns)
 	if err != nil {

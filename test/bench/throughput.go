@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"hyco-sidecar/test/bench/frame"
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // flow is one kind of transfer.
@@ -15,17 +15,17 @@ type flow struct {
 	op    byte // of the target
 	move  func(conn net.Conn, p *payload, n int64) error
 	conns int
-	kind  listener.Personality
+	kind  fakelistener.Personality
 }
 
 // flows are what is measured. Upwards the sidecar makes the messages; downwards
 // the listener does, of 16 KiB where it is an HCM.
 var flows = []flow{
-	{"up, 1 connection", opSink, upload, 1, listener.HCM},
-	{"up, 16 connections", opSink, upload, 16, listener.HCM},
-	{"down, 1 connection", opSource, download, 1, listener.HCM},
-	{"down, 16 connections", opSource, download, 16, listener.HCM},
-	{"down, 16 connections, messages of 64 KiB", opSource, download, 16, listener.HalfClose},
+	{"up, 1 connection", opSink, upload, 1, fakelistener.HCM},
+	{"up, 16 connections", opSink, upload, 16, fakelistener.HCM},
+	{"down, 1 connection", opSource, download, 1, fakelistener.HCM},
+	{"down, 16 connections", opSource, download, 16, fakelistener.HCM},
+	{"down, 16 connections, messages of 64 KiB", opSource, download, 16, fakelistener.HalfClose},
 }
 
 // transfer is what one flow came to.

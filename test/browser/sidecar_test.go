@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"hyco-sidecar/test/fakerelay"
 	"hyco-sidecar/test/program"
-	"hyco-sidecar/test/relay"
 )
 
 // sidecar is the real program at work.
@@ -52,7 +52,7 @@ func startSidecar(t *testing.T, s *site) *sidecar {
 	c.Process, err = program.Start(program.Command{Path: filepath.Join(dir, "hyco-sidecar"), Env: []string{
 		"HYCO_CONNECTION_0_ENDPOINT=" + c.name,
 		"HYCO_CONNECTION_0_ADDRESS=" + host,
-		"HYCO_CONNECTION_0_CONNECTION_STRING=" + relay.ConnectionString(s.address, s.entity, s.sends),
+		"HYCO_CONNECTION_0_CONNECTION_STRING=" + fakerelay.ConnectionString(s.address, s.entity, s.sends),
 		"HYCO_CA_FILE=" + s.caFile,
 		"HYCO_DNS_LISTEN=" + c.resolver,
 		"HYCO_DNS_UPSTREAMS=127.0.0.1:9", // nobody: nothing leaves the machine

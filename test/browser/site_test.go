@@ -10,41 +10,41 @@ import (
 	"testing"
 	"time"
 
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // site is a relay, a listener that can be stopped, and its target, which
 // sends back what it gets.
 type site struct {
-	relay   *relay.Server
+	relay   *fakerelay.Server
 	address string // of the relay
 	caFile  string
-	entity  relay.Entity
-	sends   relay.Rule
-	hears   relay.Rule
+	entity  fakerelay.Entity
+	sends   fakerelay.Rule
+	hears   fakerelay.Rule
 	roots   *x509.CertPool
 	target  string // host:port
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	cert, caPEM, err := relay.NewCertificate("127.0.0.1")
+	cert, caPEM, err := fakerelay.NewCertificate("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{
 		caFile: filepath.Join(t.TempDir(), "ca.pem"),
-		entity: relay.Entity{Path: "sql01-hc"},
-		sends:  relay.Rule{Name: "defaultSender", Key: "c2VuZA==", Send: true},
-		hears:  relay.Rule{Name: "defaultListener", Key: "bGlzdGVu", Listen: true},
+		entity: fakerelay.Entity{Path: "sql01-hc"},
+		sends:  fakerelay.Rule{Name: "defaultSender", Key: "c2VuZA==", Send: true},
+		hears:  fakerelay.Rule{Name: "defaultListener", Key: "bGlzdGVu", Listen: true},
 		roots:  x509.NewCertPool(),
 	}
 	s.roots.AppendCertsFromPEM(caPEM)
 	if err := os.WriteFile(s.caFile, caPEM, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.relay = &relay.Server{Certificate: cert, Rules: []relay.Rule{s.sends, s.hears}, Entities: []relay.Entity{s.entity}}
+	s.relay = &fakerelay.Server{Certificate: cert, Rules: []fakerelay.Rule{s.sends, s.hears}, Entities: []fakerelay.Entity{s.entity}}
 	ln := listen(t)
 	s.address = ln.Addr().String()
 	background(t, func(ctx context.Context) error { return s.relay.Serve(ctx, ln) })
@@ -57,10 +57,10 @@ func newSite(t *testing.T) *site {
 func (s *site) startListener(t *testing.T) (stop func()) {
 	t.Helper()
 	online := make(chan struct{}, 1)
-	l := &listener.Listener{
-		ConnectionString: relay.ConnectionString(s.address, s.entity, s.hears),
+	l := &fakelistener.Listener{
+		ConnectionString: fakerelay.ConnectionString(s.address, s.entity, s.hears),
 		RootCAs:          s.roots,
-		Personality:      listener.HalfClose,
+		Personality:      fakelistener.HalfClose,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", s.target)
 		},

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"hyco-sidecar/test/fakerelay"
 	"hyco-sidecar/test/program"
-	"hyco-sidecar/test/relay"
 )
 
 // cacheSize is the sidecar's default, in entries.
@@ -79,7 +79,7 @@ func (w *world) end(servers []*server) error {
 
 // sidecar is hyco-sidecar with its defaults. Nobody connects to the names.
 func (w *world) sidecar(listen netip.AddrPort) (program.Command, error) {
-	send := relay.Rule{Name: "send", Key: "c2VjcmV0"}
+	send := fakerelay.Rule{Name: "send", Key: "c2VjcmV0"}
 	env := []string{
 		"HYCO_DNS_LISTEN=" + listen.String(),
 		"HYCO_ADMIN_LISTEN=off",
@@ -90,7 +90,7 @@ func (w *world) sidecar(listen netip.AddrPort) (program.Command, error) {
 		n := fmt.Sprintf("HYCO_CONNECTION_%d_", i)
 		env = append(env,
 			n+"ENDPOINT="+name+":1433",
-			n+"CONNECTION_STRING="+relay.ConnectionString("127.0.0.1:9", relay.Entity{Path: "db"}, send),
+			n+"CONNECTION_STRING="+fakerelay.ConnectionString("127.0.0.1:9", fakerelay.Entity{Path: "db"}, send),
 			n+"ADDRESS="+w.addresses[name])
 	}
 	return program.Command{Path: filepath.Join(w.scratch, "hyco-sidecar"), Env: env}, nil

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/check"
-	standin "hyco-sidecar/test/relay"
+	standin "hyco-sidecar/test/fakerelay"
 )
 
 // bindResolvConf makes the file named first the process's own /etc/resolv.conf.

@@ -15,9 +15,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"hyco-sidecar/test/identity"
-	"hyco-sidecar/test/listener"
-	standin "hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakeentra"
+	"hyco-sidecar/test/fakelistener"
+	standin "hyco-sidecar/test/fakerelay"
 )
 
 // What the stand-ins of Entra ID know of their one identity.
@@ -36,8 +36,8 @@ var entraKey = []byte("signs the tokens of these tests")
 
 // newIdentity is a stand-in that prints every proof and every token on stdout. Its
 // behaviour is what is written to stdin, a line each, and is printed in turn.
-func newIdentity(life, refreshIn string) (*identity.Server, error) {
-	s := &identity.Server{
+func newIdentity(life, refreshIn string) (*fakeentra.Server, error) {
+	s := &fakeentra.Server{
 		Key: entraKey, Authority: "https://" + entraHost, Tenant: entraTenant, ClientID: entraClient,
 		Secret: entraSecret, Issuer: entraIssuer, Subject: entraSubject, Header: entraHeader,
 		Saw: func(kind, text string) { fmt.Printf("saw %s %s\n", kind, text) },
@@ -50,13 +50,13 @@ func newIdentity(life, refreshIn string) (*identity.Server, error) {
 
 // obey reads behaviours until stdin ends; "relay refuses" and "relay accepts" are
 // for the relay.
-func obey(s *identity.Server, refuses *atomic.Bool) {
+func obey(s *fakeentra.Server, refuses *atomic.Bool) {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		switch line := lines.Text(); line {
 		case "relay refuses", "relay accepts":
 			refuses.Store(line == "relay refuses")
 		default:
-			s.Behave(identity.Behaviour(line))
+			s.Behave(fakeentra.Behaviour(line))
 		}
 		fmt.Println("now", lines.Text())
 	}
@@ -72,15 +72,15 @@ func playCloud(args []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := identity.NewKey()
+	key, err := fakeentra.NewKey()
 	if err != nil {
 		return err
 	}
-	clientCertificate, both, err := identity.NewCertificate(key)
+	clientCertificate, both, err := fakeentra.NewCertificate(key)
 	if err != nil {
 		return err
 	}
-	assertion, err := identity.NewAssertion(key, entraIssuer, entraSubject, time.Hour)
+	assertion, err := fakeentra.NewAssertion(key, entraIssuer, entraSubject, time.Hour)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func playCloud(args []string) error {
 		ends <- (&http.Server{Handler: s.Entra(), TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}}}).ServeTLS(atEntra, "", "")
 	}()
 	go func() {
-		ends <- (&listener.Listener{
+		ends <- (&fakelistener.Listener{
 			ConnectionString: standin.ConnectionString("contoso.servicebus.example", hybrid, rule),
 			RootCAs:          roots, RelayAddress: atRelay.Addr().String(),
 			Online: func() { online <- struct{}{} },

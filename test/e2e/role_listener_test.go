@@ -8,7 +8,7 @@ import (
 	"net"
 	"os"
 
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // playListener is a listener apart from the relay, so that it can die alone. Its
@@ -23,10 +23,10 @@ func playListener(args []string) error {
 	if !roots.AppendCertsFromPEM(pem) {
 		return errors.New("no certificate in " + args[1])
 	}
-	l := listener.Listener{
+	l := fakelistener.Listener{
 		ConnectionString: args[0],
 		RootCAs:          roots,
-		Personality:      listener.Personality(args[2]),
+		Personality:      fakelistener.Personality(args[2]),
 		Online:           func() { fmt.Println("online") },
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			var d net.Dialer

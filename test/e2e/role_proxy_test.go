@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"hyco-sidecar/test/proxy"
-	standin "hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakeproxy"
+	standin "hyco-sidecar/test/fakerelay"
 )
 
 // playProxy is a company's proxy. Its arguments are KEY=VALUE: user, password,
@@ -21,7 +21,7 @@ func playProxy(address string, args []string) error {
 	if err != nil {
 		return err
 	}
-	s := &proxy.Server{Opened: func(target string) { fmt.Println("tunnel to", target) }}
+	s := &fakeproxy.Server{Opened: func(target string) { fmt.Println("tunnel to", target) }}
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
 		switch key {
@@ -30,7 +30,7 @@ func playProxy(address string, args []string) error {
 		case "password":
 			s.Password = value
 		case "mode":
-			s.Mode = proxy.Mode(value)
+			s.Mode = fakeproxy.Mode(value)
 		case "status":
 			if s.Status, err = strconv.Atoi(value); err != nil {
 				return err

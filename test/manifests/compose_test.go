@@ -13,7 +13,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"hyco-sidecar/config"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // composeProject parses compose.yaml as `docker compose config` does: against
@@ -81,7 +81,7 @@ func TestComposeFileIsStrictlyValid(t *testing.T) {
 func TestComposeSettingsAreAccepted(t *testing.T) {
 	p := composeProject(t)
 	pem := filepath.Join(t.TempDir(), "ca.pem")
-	_, ca, err := relay.NewCertificate("devrelay")
+	_, ca, err := fakerelay.NewCertificate("devrelay")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // connection is one connection from an app to its target, from top to bottom.
@@ -100,7 +100,7 @@ func (c *connection) endTargets(app half) []half {
 	targets := c.targets
 	c.mu.Unlock()
 	wait := 20 * time.Second
-	if c.plan.personality == listener.HCM && (app.ended != inOrder || app.saw == breakage || c.plan.fault.effect == breaking) {
+	if c.plan.personality == fakelistener.HCM && (app.ended != inOrder || app.saw == breakage || c.plan.fault.effect == breaking) {
 		wait = 2 * time.Second // HCM will tell them nothing
 	}
 	watchdog := time.AfterFunc(wait, func() {
@@ -118,7 +118,7 @@ func (c *connection) endTargets(app half) []half {
 }
 
 // attempt is asked for the fault of an attempt to connect.
-func (c *connection) attempt(id string) relay.Fault {
+func (c *connection) attempt(id string) fakerelay.Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.met == nil {
@@ -127,7 +127,7 @@ func (c *connection) attempt(id string) relay.Fault {
 	c.met[id]++
 	f := &c.plan.fault
 	if f.attempts > 0 && c.met[id] > f.attempts {
-		return relay.Fault{}
+		return fakerelay.Fault{}
 	}
 	return f.Fault
 }

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // effect is what a fault may do to a connection.
@@ -21,7 +21,7 @@ type fault struct {
 	kind     string
 	effect   effect
 	attempts int // how many attempts to connect meet it; 0 = all
-	relay.Fault
+	fakerelay.Fault
 }
 
 // drawFault takes one, or none, for a connection that carries size bytes to the

@@ -7,14 +7,14 @@ import (
 	"sync"
 	"syscall"
 
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // lane is a hybrid connection, which carries one connection at a time: an id that
 // the relay meets for the first time is that of the current one.
 type lane struct {
 	entity      string
-	personality listener.Personality
+	personality fakelistener.Personality
 	targets     *net.TCPListener
 
 	dialling sync.Mutex // held from a dial of the target to its accept
@@ -69,7 +69,7 @@ func (l *lane) enter(c *connection) (leave func() (outage bool)) {
 // dial is what the listener reaches the target with. It may come late, for a
 // connection that has ended.
 func (l *lane) dial(ctx context.Context) (net.Conn, error) {
-	id, _, _ := strings.Cut(listener.ID(ctx), "_")
+	id, _, _ := strings.Cut(fakelistener.ID(ctx), "_")
 	l.mu.Lock()
 	c := l.ids[id]
 	l.mu.Unlock()

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // script is what one side of a connection does.
@@ -51,7 +51,7 @@ const (
 // from the seed and the connection's number.
 type plan struct {
 	number      int
-	personality listener.Personality
+	personality fakelistener.Personality
 	app, target script
 	refuse      bool // the target cannot be reached
 	fault       fault
@@ -59,7 +59,7 @@ type plan struct {
 
 // draw makes the plan of connection number. Those that would take ten seconds
 // and more are left out when long is false.
-func draw(seed uint64, number int, personality listener.Personality, long bool) plan {
+func draw(seed uint64, number int, personality fakelistener.Personality, long bool) plan {
 	r := rand.New(rand.NewPCG(seed, uint64(number)))
 	p := plan{number: number, personality: personality}
 	p.app, p.target = drawScript(r), drawScript(r)
@@ -79,7 +79,7 @@ func draw(seed uint64, number int, personality listener.Personality, long bool) 
 }
 
 // warmUp is a plan without surprises.
-func warmUp(number int, personality listener.Personality) plan {
+func warmUp(number int, personality fakelistener.Personality) plan {
 	s := script{size: 4096, chunk: 4096, start: atOnce}
 	p := plan{number: number, personality: personality, app: s, target: s, fault: fault{kind: "none"}}
 	p.app.end, p.target.end = halfCloseLate, closeLate
@@ -105,7 +105,7 @@ func drawScript(r *rand.Rand) script {
 // order settles who waits for whom, so that the two do not wait for each other.
 func (p *plan) order(r *rand.Rand) {
 	app, target := &p.app, &p.target
-	hcm := p.personality == listener.HCM
+	hcm := p.personality == fakelistener.HCM
 
 	if app.end == halfCloseAfterTheirs && (hcm || target.end == halfCloseAfterTheirs) {
 		app.end = halfCloseLate
@@ -139,7 +139,7 @@ func (p *plan) order(r *rand.Rand) {
 			target.start = afterAll
 		}
 	case 3:
-		if p.personality == listener.HalfClose && app.end == halfClose {
+		if p.personality == fakelistener.HalfClose && app.end == halfClose {
 			target.start = afterEnd
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // sidecar is a running hyco-sidecar with an endpoint for each of its lanes.
@@ -74,7 +74,7 @@ func startSidecar(t *testing.T, program string, s *site, lanes []*lane) *sidecar
 		env = append(env,
 			fmt.Sprintf("HYCO_CONNECTION_%d_ENDPOINT=%s", i, name),
 			fmt.Sprintf("HYCO_CONNECTION_%d_ADDRESS=%s", i, host),
-			fmt.Sprintf("HYCO_CONNECTION_%d_CONNECTION_STRING=%s", i, relay.ConnectionString(s.address, relay.Entity{Path: l.entity}, s.sends)))
+			fmt.Sprintf("HYCO_CONNECTION_%d_CONNECTION_STRING=%s", i, fakerelay.ConnectionString(s.address, fakerelay.Entity{Path: l.entity}, s.sends)))
 	}
 	c.journal = newJournal(c.names)
 	c.cmd = exec.Command(program)

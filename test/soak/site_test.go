@@ -8,18 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"hyco-sidecar/test/listener"
-	"hyco-sidecar/test/relay"
+	"hyco-sidecar/test/fakelistener"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // site is the far side: the relay, and for each lane a hybrid connection with
 // one listener.
 type site struct {
-	server      *relay.Server
+	server      *fakerelay.Server
 	address     string // of the relay
 	caPEM       []byte
 	roots       *x509.CertPool
-	sends, hear relay.Rule
+	sends, hear fakerelay.Rule
 	lanes       []*lane
 
 	stop func() // ends the relay and waits for it
@@ -28,7 +28,7 @@ type site struct {
 // newSite starts everything. It ends with the test.
 func newSite(t *testing.T, lanes int) *site {
 	t.Helper()
-	cert, caPEM, err := relay.NewCertificate("127.0.0.1")
+	cert, caPEM, err := fakerelay.NewCertificate("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,12 +36,12 @@ func newSite(t *testing.T, lanes int) *site {
 		address: "127.0.0.1:0",
 		caPEM:   caPEM,
 		roots:   x509.NewCertPool(),
-		sends:   relay.Rule{Name: "defaultSender", Key: "c2VuZA==", Send: true},
-		hear:    relay.Rule{Name: "defaultListener", Key: "bGlzdGVu", Listen: true},
+		sends:   fakerelay.Rule{Name: "defaultSender", Key: "c2VuZA==", Send: true},
+		hear:    fakerelay.Rule{Name: "defaultListener", Key: "bGlzdGVu", Listen: true},
 	}
 	s.roots.AppendCertsFromPEM(caPEM)
-	s.server = &relay.Server{Certificate: cert, Rules: []relay.Rule{s.sends, s.hear}, Fault: s.fault}
-	personalities := []listener.Personality{listener.HCM, listener.HalfClose, listener.NodeLike}
+	s.server = &fakerelay.Server{Certificate: cert, Rules: []fakerelay.Rule{s.sends, s.hear}, Fault: s.fault}
+	personalities := []fakelistener.Personality{fakelistener.HCM, fakelistener.HalfClose, fakelistener.NodeLike}
 	for i := range lanes {
 		l := &lane{entity: fmt.Sprintf("lane%02d-hc", i), personality: personalities[i%len(personalities)]}
 		ln, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -51,7 +51,7 @@ func newSite(t *testing.T, lanes int) *site {
 		l.targets = ln.(*net.TCPListener)
 		t.Cleanup(func() { l.targets.Close() })
 		s.lanes = append(s.lanes, l)
-		s.server.AddEntity(relay.Entity{Path: l.entity})
+		s.server.AddEntity(fakerelay.Entity{Path: l.entity})
 	}
 	if err := s.startRelay(); err != nil {
 		t.Fatal(err)
@@ -87,8 +87,8 @@ func (s *site) startRelay() error {
 func (s *site) startListener(l *lane) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan struct{})
-	one := &listener.Listener{
-		ConnectionString: relay.ConnectionString(s.address, relay.Entity{Path: l.entity}, s.hear),
+	one := &fakelistener.Listener{
+		ConnectionString: fakerelay.ConnectionString(s.address, fakerelay.Entity{Path: l.entity}, s.hear),
 		RootCAs:          s.roots,
 		Personality:      l.personality,
 		Dial:             l.dial,
@@ -158,7 +158,7 @@ func (s *site) loseListeners(ctx context.Context, lanes []*lane, length time.Dur
 }
 
 // fault is asked by the relay for each attempt to connect.
-func (s *site) fault(c relay.Connect) relay.Fault {
+func (s *site) fault(c fakerelay.Connect) fakerelay.Fault {
 	for _, l := range s.lanes {
 		if l.entity == c.Entity {
 			if connection := l.met(c.ID); connection != nil {
@@ -166,5 +166,5 @@ func (s *site) fault(c relay.Connect) relay.Fault {
 			}
 		}
 	}
-	return relay.Fault{}
+	return fakerelay.Fault{}
 }

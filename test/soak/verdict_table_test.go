@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // all is a connection on which everything went well: the app sent 100 bytes, the
 // target 200, and both saw the other's end.
 func all() facts {
 	return facts{
-		personality: listener.HalfClose, cutAt: -1, reached: true,
+		personality: fakelistener.HalfClose, cutAt: -1, reached: true,
 		app:    half{size: 100, sent: 100, ended: inOrder, first: true, got: 200, wrongAt: -1, saw: endOfStream},
 		target: half{size: 200, sent: 200, ended: inOrder, got: 100, wrongAt: -1, saw: endOfStream},
 		cause:  "closed", up: 100, down: 200,
@@ -59,10 +59,13 @@ func TestVerdict(t *testing.T) {
 		{"EndBeforeTheCut", func(f *facts) { f.effect, f.cutAt = breaking, 201 }, ""},
 		{"HCMTakesALossForAnEnd", func(f *facts) {
 			cutShort(f)
-			f.personality, f.effect, f.target.saw = listener.HCM, breaking, endOfStream
+			f.personality, f.effect, f.target.saw = fakelistener.HCM, breaking, endOfStream
 		}, ""},
-		{"HCMKeepsALossToItself", func(f *facts) { cutShort(f); f.personality, f.effect, f.target.saw = listener.HCM, breaking, silence }, ""},
-		{"HCMKeepsAnUploadToItself", func(f *facts) { f.personality, f.target.got, f.target.saw = listener.HCM, 60, silence }, "nothing more came after 60 bytes"},
+		{"HCMKeepsALossToItself", func(f *facts) {
+			cutShort(f)
+			f.personality, f.effect, f.target.saw = fakelistener.HCM, breaking, silence
+		}, ""},
+		{"HCMKeepsAnUploadToItself", func(f *facts) { f.personality, f.target.got, f.target.saw = fakelistener.HCM, 60, silence }, "nothing more came after 60 bytes"},
 
 		{"AppResets", func(f *facts) { cutShort(f); f.app.ended, f.app.saw, f.cause = byReset, nothing, "app_reset" }, ""},
 		{"ResetOfTheAppLooksLikeItsEnd", func(f *facts) {
@@ -72,10 +75,10 @@ func TestVerdict(t *testing.T) {
 		{"ResetOfTheAppLooksLikeItsEndWithAllBytes", func(f *facts) { f.app.ended, f.app.saw, f.cause = byReset, nothing, "app_reset" }, "it was ended by a reset"},
 		{"TargetResets", func(f *facts) { cutShort(f); f.target.ended, f.target.saw = byReset, nothing }, ""},
 		{"ResetOfTheTargetLooksLikeItsEnd", func(f *facts) { f.target.ended, f.app.got = byReset, 50 }, "to the app: the stream ended after 50 bytes"},
-		{"HCMTakesAResetForAnEnd", func(f *facts) { f.personality, f.target.ended, f.app.got, f.down = listener.HCM, byReset, 50, 50 }, ""},
+		{"HCMTakesAResetForAnEnd", func(f *facts) { f.personality, f.target.ended, f.app.got, f.down = fakelistener.HCM, byReset, 50, 50 }, ""},
 		{"TargetClosesWithBytesUnread", func(f *facts) { cutShort(f); f.target.ended, f.target.saw = abruptly, nothing }, ""},
-		{"NodeEndsBothWays", func(f *facts) { f.personality, f.app.got, f.down = listener.NodeLike, 50, 50 }, ""},
-		{"NodeEndsNothingByItself", func(f *facts) { f.personality, f.app.got, f.app.first = listener.NodeLike, 50, false }, "ended after 50 bytes"},
+		{"NodeEndsBothWays", func(f *facts) { f.personality, f.app.got, f.down = fakelistener.NodeLike, 50, 50 }, ""},
+		{"NodeEndsNothingByItself", func(f *facts) { f.personality, f.app.got, f.app.first = fakelistener.NodeLike, 50, false }, "ended after 50 bytes"},
 
 		{"GoneAppAndSlowTarget", func(f *facts) {
 			f.app.saw, f.app.closedAt, f.target.heardAt = nothing, now, now.Add(3*time.Second)
@@ -95,7 +98,7 @@ func TestVerdict(t *testing.T) {
 		{"RefusedTargetLooksLikeAnEmptyAnswer", func(f *facts) { unreached(f); f.app.ended, f.app.saw = notEnded, endOfStream }, "ended after 0 bytes"},
 		{"RefusedTargetAfterTheAppEnded", func(f *facts) { unreached(f); f.app.saw, f.cause = endOfStream, "closed" }, ""},
 		{"EmptyAnswerByNodeIsTakenForARefusal", func(f *facts) {
-			f.personality, f.target.size, f.target.sent, f.down = listener.NodeLike, 0, 0, 0
+			f.personality, f.target.size, f.target.sent, f.down = fakelistener.NodeLike, 0, 0, 0
 			f.app.got, f.app.saw, f.cause = 0, breakage, "target_unreachable_suspected"
 		}, ""},
 		{"EmptyAnswerByHalfCloseIsNot", func(f *facts) {

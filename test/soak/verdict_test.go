@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	"hyco-sidecar/test/listener"
+	"hyco-sidecar/test/fakelistener"
 )
 
 // facts are what became of one connection.
 type facts struct {
-	personality listener.Personality
+	personality fakelistener.Personality
 	effect      effect // of the relay's fault
 	cutAt       int64  // after how many bytes towards the app that fault cuts the tunnel; -1 = never
 	outage      bool   // its listener or the relay was away for a part of its life
@@ -39,7 +39,7 @@ type leeway struct {
 // passes none on before both sides have ended; a Node-like listener does, for it
 // ends both directions when either ends.
 func (f *facts) leeways() (down, up leeway) {
-	hcm, node := f.personality == listener.HCM, f.personality == listener.NodeLike
+	hcm, node := f.personality == fakelistener.HCM, f.personality == fakelistener.NodeLike
 	appEnded, targetEnded := f.app.ended, f.target.ended
 	disturbed := f.outage || f.effect == breaking
 	violent := func(e ended) bool { return e == byReset || e == abruptly }
@@ -154,11 +154,11 @@ func (f *facts) belied(down leeway) string {
 		switch {
 		case app.closedAt.IsZero():
 			return "the app was there"
-		case f.personality == listener.HalfClose && target.saw == breakage && target.got < app.sent && !f.cutOffAsGone():
+		case f.personality == fakelistener.HalfClose && target.saw == breakage && target.got < app.sent && !f.cutOffAsGone():
 			return "the tunnel broke under what it had sent" // others break it off when the app ends
 		}
 	case "tunnel_dropped":
-		if !down.breaks && f.personality != listener.NodeLike {
+		if !down.breaks && f.personality != fakelistener.NodeLike {
 			return "nothing broke it"
 		}
 	default:

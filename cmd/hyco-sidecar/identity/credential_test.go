@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"hyco-sidecar/config"
-	standin "hyco-sidecar/test/identity"
+	standin "hyco-sidecar/test/fakeentra"
 )
 
 const (

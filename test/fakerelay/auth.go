@@ -1,0 +1,110 @@
+package fakerelay
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// right is what a request wants to do.
+type right int
+
+const (
+	toListen right = iota
+	toSend
+	toRead // the description: any right will do
+)
+
+// refusal is a status and a text; the zero value is consent.
+type refusal struct {
+	status int
+	text   string
+}
+
+// presented is the token of a request, and whether it is in Authorization,
+// which is only the relay's when nothing else is there.
+func (r *request) presented() (text string, inAuthorization bool) {
+	if text := r.Header.Get("ServiceBusAuthorization"); text != "" {
+		return text, false
+	}
+	if text := r.query.Get("sb-hc-token"); text != "" {
+		return text, false
+	}
+	return r.Header.Get("Authorization"), true
+}
+
+// authorize checks in the order token, entity, claim. The expiry is that of
+// the token, zero for a token without one.
+func (s *Server) authorize(r *request, path string, want right) (expires time.Time, no refusal) {
+	text, inAuthorization := r.presented()
+	if s.StaticBearer != "" || s.Bearer != nil {
+		if bare, ok := strings.CutPrefix(text, "Bearer "); inAuthorization && ok {
+			text = bare
+		}
+		if text != "" && (text == s.StaticBearer || s.Bearer != nil && s.Bearer(text)) {
+			return time.Time{}, s.exists(path)
+		}
+	}
+	return s.authorizeToken(text, r.Host, path, want)
+}
+
+// exists is a refusal when nothing is registered at path.
+func (s *Server) exists(path string) refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h, _ := s.lookup(path); h == nil {
+		return refusal{http.StatusNotFound, "Endpoint does not exist"}
+	}
+	return refusal{}
+}
+
+func (s *Server) authorizeToken(text, host, path string, want right) (time.Time, refusal) {
+	denied := func(text string) (time.Time, refusal) {
+		return time.Time{}, refusal{http.StatusUnauthorized, text}
+	}
+	if text == "" {
+		return denied("MissingToken: The request carries no token")
+	}
+	t, err := parseToken(text)
+	if err != nil {
+		return denied("MalformedToken: The token is not a shared access signature")
+	}
+	if !t.covers(host, path) {
+		return denied("InvalidAudience: The authorization header contains a token with a wrong audience")
+	}
+	s.mu.Lock()
+	h, _ := s.lookup(path)
+	rules := s.Rules
+	if h != nil {
+		rules = append(rules[:len(rules):len(rules)], h.Rules...)
+	}
+	s.mu.Unlock()
+
+	var rule *Rule
+	for i := range rules {
+		if rules[i].Name == t.keyName {
+			rule = &rules[i]
+		}
+	}
+	switch {
+	case rule == nil && h == nil:
+		// Nobody can say whose key it would be.
+	case rule == nil || !t.signedWith(rule.Key) && (rule.Secondary == "" || !t.signedWith(rule.Secondary)):
+		return denied("The token has an invalid signature")
+	}
+	if s.now().After(t.expires) {
+		return denied("ExpiredToken: The token is expired")
+	}
+	if h == nil {
+		return time.Time{}, refusal{http.StatusNotFound, "Endpoint does not exist"}
+	}
+	if want == toListen && !rule.Listen || want == toSend && !rule.Send || want == toRead && !rule.Listen && (!rule.Send || s.SendMayNotRead) {
+		status := s.MissingClaimStatus
+		if status == 0 {
+			status = http.StatusUnauthorized
+		}
+		name := map[right]string{toListen: "Listen", toSend: "Send", toRead: "Listen"}[want]
+		return time.Time{}, refusal{status, "Unauthorized access. '" + name + "' claim(s) are required to perform this operation"}
+	}
+	return t.expires, refusal{}
+}

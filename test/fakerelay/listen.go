@@ -1,0 +1,178 @@
+package fakerelay
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	// defaultTokenGrace is how long the service was seen to keep a channel whose token has expired.
+	defaultTokenGrace = 5 * time.Minute
+	// closeWait bounds the wait for the answer to a Close.
+	closeWait = 5 * time.Second
+	// maxCommand bounds what a listener may send as one message; the protocol's own limit is 64 kB.
+	maxCommand = 128 << 10
+)
+
+// channel is the control channel of one listener.
+type channel struct {
+	*peer
+	host      string // for accept addresses
+	path      string
+	anonymous bool
+
+	mu     sync.Mutex
+	expiry *time.Timer // nil when the token has no end
+}
+
+// listen serves a listener's control channel until it ends.
+func (s *Server) listen(r *request) verdict {
+	expires, no := s.authorize(r, r.path, toListen)
+	if no.status != 0 {
+		return s.refuse(r, no.status, no.text)
+	}
+	if bad := r.badUpgrade(); bad != "" {
+		return s.refuse(r, http.StatusBadRequest, bad)
+	}
+	c := &channel{peer: r.peer, host: s.Hostname, path: r.path}
+	if c.host == "" {
+		c.host = r.Host
+	}
+	c.upgraded(s)
+	if no := s.enlist(c, r); no.status != 0 {
+		return s.refuse(r, no.status, no.text)
+	}
+	defer s.leave(c)
+	if !expires.IsZero() {
+		c.expiry = time.AfterFunc(expires.Sub(s.now())+s.tokenGrace(), c.expire)
+		defer c.stopExpiry()
+	}
+	s.wg.Go(func() {
+		if err := c.write(); err != nil {
+			c.drop()
+			return
+		}
+		// A Close has been sent; the reader waits for the answer.
+		c.raw.SetReadDeadline(time.Now().Add(closeWait))
+	})
+	s.logger().Info("listener online", "entity", c.path, "remote", c.raw.RemoteAddr())
+	err := s.commands(c, r.Host)
+	c.raw.SetWriteDeadline(time.Now().Add(closeWait))
+	c.out.finish(nil)
+	<-c.out.drained
+	s.logger().Info("listener offline", "entity", c.path, "remote", c.raw.RemoteAddr(), "error", err)
+	return closeConn
+}
+
+// enlist completes the handshake under the lock, so that no invitation
+// overtakes the 101 and the count is exact.
+func (s *Server) enlist(c *channel, r *request) refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, _ := s.lookup(c.path)
+	switch {
+	case h == nil:
+		return refusal{http.StatusNotFound, "Endpoint does not exist"}
+	case len(h.listeners) >= maxListeners:
+		return refusal{http.StatusForbidden, "The number of listeners has reached its limit of 25"}
+	}
+	c.anonymous = h.Anonymous
+	if err := s.switchProtocols(r, "", nil); err != nil {
+		return refusal{http.StatusInternalServerError, "The listener is gone"}
+	}
+	h.listeners = append(h.listeners, c)
+	return refusal{}
+}
+
+func (s *Server) leave(c *channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.hybrids {
+		h.remove(c)
+	}
+}
+
+// commands reads a control channel until it ends.
+func (s *Server) commands(c *channel, host string) error {
+	var message []byte
+	for {
+		h, err := c.readHeader()
+		if err != nil {
+			return err
+		}
+		if h.Length > maxCommand || int64(len(message))+h.Length > maxCommand {
+			c.end(int(ws.StatusMessageTooBig), "The message is too big")
+			return errors.New("relay: command too big")
+		}
+		payload, err := c.readPayload(h)
+		if err != nil {
+			return err
+		}
+		switch h.OpCode {
+		case ws.OpPing:
+			c.pong(payload)
+		case ws.OpPong:
+		case ws.OpClose:
+			c.out.finish(compile(ws.OpClose, payload[:min(2, len(payload))]))
+			return nil
+		default:
+			message = append(message, payload...)
+			if h.Fin {
+				s.command(c, host, message)
+				message = message[:0]
+			}
+		}
+	}
+}
+
+// command carries out renewToken, the only one a listener of streams has.
+func (s *Server) command(c *channel, host string, message []byte) {
+	var m struct {
+		RenewToken *struct{ Token string }
+	}
+	if err := json.Unmarshal(message, &m); err != nil || m.RenewToken == nil {
+		return
+	}
+	if s.StaticBearer != "" && m.RenewToken.Token == s.StaticBearer {
+		c.stopExpiry()
+		return
+	}
+	expires, no := s.authorizeToken(m.RenewToken.Token, host, c.path, toListen)
+	if no.status != 0 {
+		s.logger().Info("token renewal refused", "entity", c.path, "reason", no.text)
+		c.end(int(ws.StatusPolicyViolation), no.text)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiry != nil {
+		c.expiry.Reset(time.Until(expires) + s.tokenGrace())
+	}
+}
+
+func (c *channel) expire() {
+	c.end(int(ws.StatusPolicyViolation), "ExpiredToken: The token is expired")
+}
+
+func (c *channel) stopExpiry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+}
+
+// end sends a Close frame; the reader ends when it is answered. Code 0 drops
+// the socket instead.
+func (c *channel) end(code int, reason string) {
+	if code == 0 {
+		c.drop()
+		return
+	}
+	c.out.finish(closeFrame(code, reason))
+}

@@ -1,0 +1,136 @@
+package fakerelay
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// request is one HTTP request of a peer, taken apart.
+type request struct {
+	*http.Request
+	peer   *peer
+	path   string     // decoded, without "/$hc/", for websockets
+	raw    string     // the same, as it was written
+	query  url.Values // all of it
+	action string     // listen, connect, accept, or empty
+	id     string     // sb-hc-id
+}
+
+// serveConn answers the requests on one connection until it ends or becomes a
+// websocket.
+func (s *Server) serveConn(ctx context.Context, p *peer) {
+	kept := false
+	defer func() {
+		if !kept {
+			p.close()
+			s.untrack(p)
+		}
+	}()
+	p.raw.SetDeadline(time.Now().Add(headTimeout))
+	if err := p.tls.HandshakeContext(ctx); err != nil {
+		s.logger().Debug("TLS handshake", "remote", p.raw.RemoteAddr(), "error", err)
+		return
+	}
+	for {
+		p.raw.SetDeadline(time.Now().Add(keepAlive))
+		if _, err := p.br.Peek(1); err != nil {
+			return
+		}
+		p.raw.SetDeadline(time.Now().Add(headTimeout))
+		hr, err := http.ReadRequest(p.br)
+		if err != nil {
+			s.logger().Debug("request", "remote", p.raw.RemoteAddr(), "error", err)
+			return
+		}
+		r := newRequest(hr, p)
+		switch next := s.dispatch(ctx, r); {
+		case next == handedOver:
+			kept = true
+			return
+		case next == closeConn, hr.Close, hr.ContentLength != 0:
+			return
+		}
+	}
+}
+
+// verdict is what becomes of a connection after a request.
+type verdict int
+
+const (
+	keepConn   verdict = iota // the next request may come
+	closeConn                 // it is to be closed
+	handedOver                // somebody else owns it now
+)
+
+func newRequest(hr *http.Request, p *peer) *request {
+	r := &request{Request: hr, peer: p, query: hr.URL.Query()}
+	r.action = r.query.Get("sb-hc-action")
+	r.id = r.query.Get("sb-hc-id")
+	escaped := hr.URL.EscapedPath()
+	for _, prefix := range []string{"/$hc/", "/%24hc/"} {
+		if rest, ok := strings.CutPrefix(escaped, prefix); ok {
+			r.raw = rest
+			// Decoded as a whole: entity names have no escaped slashes.
+			r.path, _ = url.PathUnescape(rest)
+		}
+	}
+	return r
+}
+
+func (s *Server) dispatch(ctx context.Context, r *request) verdict {
+	switch {
+	case r.path != "" && r.action == "connect":
+		return s.connect(ctx, r)
+	case r.path != "" && r.action == "accept":
+		return s.rendezvous(r)
+	case r.path != "" && r.action == "listen":
+		return s.listen(r)
+	case r.path != "":
+		return s.refuse(r, http.StatusBadRequest, "The value of sb-hc-action is missing or unknown")
+	case r.Method == http.MethodGet && r.query.Get("api-version") != "":
+		return s.describe(r)
+	}
+	return s.refuse(r, http.StatusNotFound, "Endpoint does not exist")
+}
+
+// badUpgrade says what is wrong with a websocket handshake (RFC 6455 section 4.2.1).
+func (r *request) badUpgrade() string {
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
+	switch {
+	case r.Method != http.MethodGet:
+		return "A websocket handshake must be a GET"
+	case !hasToken(r.Header, "Upgrade", "websocket") || !hasToken(r.Header, "Connection", "upgrade"):
+		return "The request is not a websocket handshake"
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		return "Sec-WebSocket-Version must be 13"
+	case err != nil || len(key) != 16:
+		return "Sec-WebSocket-Key must be 16 bytes"
+	}
+	return ""
+}
+
+func hasToken(h http.Header, name, token string) bool {
+	for _, line := range h.Values(name) {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// userQuery is the query as it was written, without what is the relay's.
+func (r *request) userQuery() string {
+	var kept []string
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if pair != "" && !strings.HasPrefix(strings.ToLower(pair), "sb-hc-") {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
+}
