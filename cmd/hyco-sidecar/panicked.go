@@ -32,6 +32,15 @@ func (g guard) raise() {
 	}
 }
 
+// guarded returns f with the guard around it, for parts that take a hook by which
+// they wrap what runs on each of their goroutines.
+func (g guard) guarded(f func()) func() {
+	return func() {
+		defer g.raise()
+		f()
+	}
+}
+
 const (
 	maxPanic = 1 << 10
 	maxStack = 16 << 10
