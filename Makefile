@@ -4,11 +4,12 @@ GO       ?= go
 TOOL      = $(GO) tool -modfile=.ci/tools.mod
 UNIT      = $$($(GO) list ./... | grep -v /test/e2e)
 FUZZTIME ?= 2m
+BASE     ?= HEAD
 
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e browser manifests soak tools fuzz settings metrics bench bench-capture bench-dns
+.PHONY: help build demo test check unit e2e browser manifests soak tools fuzz settings metrics bench bench-against bench-capture bench-dns
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile
@@ -71,6 +72,11 @@ bench: ## compare with a baseline forwarder, seven to nine minutes; the figures 
 
 bench-capture: ## compare captured connections with those to bound ports, four minutes, as root; the figures go to docs/performance.md
 	$(GO) run ./test/bench capture -rounds 9 -o docs/performance.md
+
+bench-against: ## both benchmarks, this tree beside the commit BASE (HEAD), in one run each; about twelve minutes
+	@.ci/build-at $(BASE) bin/before
+	$(GO) run ./test/bench -against bin/before/hyco-sidecar
+	$(GO) run ./test/dnsbench -against bin/before/hyco-sidecar
 
 bench-dns: ## compare its DNS with dnsmasq and unbound, four minutes; the figures go to docs/performance.md
 	$(GO) run ./test/dnsbench -o docs/performance.md

@@ -78,7 +78,7 @@ func measure(ctx context.Context, r *frame.Run) error {
 // gigabytes has other threads and another heap than one that has just started,
 // which has changed the latencies after it by a third.
 func (b *bench) take(ctx context.Context, m measurement) (err error) {
-	if b.world, err = newWorld(ctx, far{}); err != nil {
+	if b.world, err = newWorld(ctx, far{}, b.Against); err != nil {
 		return err
 	}
 	defer b.world.close()

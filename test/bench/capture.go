@@ -37,7 +37,7 @@ func measureCapture(ctx context.Context, r *frame.Run) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.world, err = newWorld(ctx, there); err != nil {
+	if b.world, err = newWorld(ctx, there, ""); err != nil {
 		return err
 	}
 	defer b.world.close()

@@ -28,7 +28,15 @@ func (b *bench) measureConnections(ctx context.Context) error {
 		return err
 	}
 	bare.name += " without warm connections"
+	bareBaseline := baseline
 	all := []*forwarder{sidecar, baseline, bare}
+	if b.world.against != "" { // an earlier sidecar has warm connections too
+		if bareBaseline, err = b.world.comparison(ctx, b.world.relay, "", "HYCO_WARM_CONNECTIONS=0"); err != nil {
+			return err
+		}
+		bareBaseline.name += " without warm connections"
+		all = append(all, bareBaseline)
+	}
 	for _, f := range all {
 		if _, _, err := f.churn(ctx, b.sequential/4, 1); err != nil {
 			return err
@@ -52,11 +60,11 @@ func (b *bench) measureConnections(ctx context.Context) error {
 					return err
 				}
 				b.Say("round %d, connections %s, %s: %.0f per second, %.2f ms of CPU each", round+1, way.name, f.name, perSecond, each)
-				if f != bare {
+				if f == sidecar || f == baseline {
 					f.add(rate, perSecond)
 					f.add(cpu, each)
 				}
-				if f != sidecar {
+				if f == bare || f == bareBaseline {
 					f.add(bareRate, perSecond)
 					f.add(bareCPU, each)
 				}

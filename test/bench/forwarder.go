@@ -17,10 +17,20 @@ import (
 type forwarder struct {
 	*program.Process
 	name      string
+	column    int                                 // of the figures
 	addresses map[fakelistener.Personality]string // where the app connects to, by the listener at the far end
 }
 
-// baseline starts the baseline forwarder, whose way leads to front.
+// comparison starts what the sidecar is compared with: the baseline forwarder, whose way
+// leads to front, or an earlier sidecar, whose way leads to relay as the sidecar's does.
+func (w *world) comparison(ctx context.Context, relay, front string, settings ...string) (*forwarder, error) {
+	if w.against == "" {
+		return w.baseline(ctx, front)
+	}
+	return w.start(ctx, &forwarder{name: "before", column: 1}, w.against, relay, settings...)
+}
+
+// baseline starts the baseline forwarder.
 func (w *world) baseline(ctx context.Context, front string) (*forwarder, error) {
 	p, err := w.Start(program.Command{Path: w.self, Args: []string{w.scratch, front}, Env: []string{roleVariable + "=baseline"}})
 	if err != nil {
@@ -30,7 +40,7 @@ func (w *world) baseline(ctx context.Context, front string) (*forwarder, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &forwarder{Process: p, name: "baseline", addresses: make(map[fakelistener.Personality]string)}
+	f := &forwarder{Process: p, name: "baseline", column: 1, addresses: make(map[fakelistener.Personality]string)}
 	for _, personality := range personalities {
 		f.addresses[personality] = address
 	}
@@ -40,11 +50,16 @@ func (w *world) baseline(ctx context.Context, front string) (*forwarder, error) 
 // sidecar starts hyco-sidecar, whose relay is at the address given; settings are
 // added to what every sidecar here has.
 func (w *world) sidecar(ctx context.Context, relay string, settings ...string) (*forwarder, error) {
+	return w.start(ctx, &forwarder{name: "sidecar"}, filepath.Join(w.scratch, "hyco-sidecar"), relay, settings...)
+}
+
+// start makes f a sidecar, the program at path.
+func (w *world) start(ctx context.Context, f *forwarder, path, relay string, settings ...string) (*forwarder, error) {
 	dns, err := program.FreeAddress(w.loopback.IP())
 	if err != nil {
 		return nil, err
 	}
-	f := &forwarder{name: "sidecar", addresses: make(map[fakelistener.Personality]string)}
+	f.addresses = make(map[fakelistener.Personality]string)
 	env := []string{
 		"HYCO_DNS_LISTEN=" + dns,
 		"HYCO_ADMIN_LISTEN=off",
@@ -67,19 +82,19 @@ func (w *world) sidecar(ctx context.Context, relay string, settings ...string) (
 			n+"ADDRESS="+ip)
 		f.addresses[personality] = address
 	}
-	if f.Process, err = w.Start(program.Command{Path: filepath.Join(w.scratch, "hyco-sidecar"), Env: append(env, settings...)}); err != nil {
+	if f.Process, err = w.Start(program.Command{Path: path, Env: append(env, settings...)}); err != nil {
 		return nil, err
 	}
 	_, err = f.Await(ctx, &f.Stderr, `"msg":"ready"`)
 	return f, err
 }
 
-// pair starts a fresh sidecar, with its defaults, and a fresh baseline.
+// pair starts a fresh sidecar, with its defaults, and what it is compared with.
 func (w *world) pair(ctx context.Context) (sidecar, baseline *forwarder, err error) {
 	if sidecar, err = w.sidecar(ctx, w.relay); err != nil {
 		return nil, nil, err
 	}
-	baseline, err = w.baseline(ctx, w.front)
+	baseline, err = w.comparison(ctx, w.relay, w.front)
 	return sidecar, baseline, err
 }
 
@@ -103,10 +118,4 @@ func endAll(all ...*forwarder) error {
 }
 
 // add adds a value of f's to the figure, in its column.
-func (f *forwarder) add(to *frame.Figure, value float64) {
-	if f.name == "baseline" {
-		to.Add(1, value)
-	} else {
-		to.Add(0, value)
-	}
-}
+func (f *forwarder) add(to *frame.Figure, value float64) { to.Add(f.column, value) }

@@ -51,6 +51,10 @@ func (b *bench) measureLatency(ctx context.Context) error {
 	added := b.Figure("", frame.Bound{RatioAtMost: 1.3})
 	without := b.Figure("request latency p50 without a forwarder, from relay or front on, µs", frame.Bound{})
 	own := b.Figure("request latency p50 added by the forwarder itself, µs", frame.Bound{})
+	baselineFrom := fromFront
+	if b.world.against != "" {
+		baselineFrom = fromRelay
+	}
 	var directs []float64
 	for round := range b.Rounds {
 		all, err := askAll(ways, b.pings)
@@ -65,7 +69,7 @@ func (b *bench) measureLatency(ctx context.Context) error {
 		for _, w := range []struct {
 			f             *forwarder
 			through, from int
-		}{{sidecar, throughSidecar, fromRelay}, {baseline, throughBaseline, fromFront}} {
+		}{{sidecar, throughSidecar, fromRelay}, {baseline, throughBaseline, baselineFrom}} {
 			most := quantile(all[w.through], 0.99)
 			b.Say("round %d, latency, %s: p50 %.0f µs, p99 %.0f µs; without it p50 %.0f µs, directly %.0f µs",
 				round+1, w.f.name, half[w.through], most, half[w.from], half[direct])

@@ -20,6 +20,7 @@ type world struct {
 	target  string // address of the target
 	relay   string // of the relay, where the sidecar goes
 	front   string // where the baseline goes
+	against string // path of an earlier sidecar in place of the baseline; empty = none
 
 	program.Group
 	loopback program.Loopback
@@ -33,8 +34,8 @@ type far struct {
 }
 
 // newWorld builds the sidecar and starts everything behind the forwarders.
-func newWorld(ctx context.Context, far far) (w *world, err error) {
-	w = &world{far: far}
+func newWorld(ctx context.Context, far far, against string) (w *world, err error) {
+	w = &world{far: far, against: against}
 	defer func() {
 		if err != nil {
 			w.close()

@@ -21,7 +21,8 @@ var (
 	little   = scale{turns: 1, each: 100 * time.Millisecond}
 )
 
-// Columns of the table.
+// Columns of the table. An earlier sidecar, where one is compared with, is in
+// dnsmasq's place and the last.
 const (
 	sidecar = iota
 	dnsmasq
@@ -48,7 +49,7 @@ func measure(ctx context.Context, r *frame.Run) (err error) {
 	if r.Versions, err = tools.versions(ctx); err != nil {
 		return err
 	}
-	if b.world, err = newWorld(ctx, tools); err != nil {
+	if b.world, err = newWorld(ctx, tools, r.Against); err != nil {
 		return err
 	}
 	defer b.world.close()

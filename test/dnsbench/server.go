@@ -31,16 +31,21 @@ type server struct {
 
 // servers starts all of them, in the order of the columns.
 func (w *world) servers(ctx context.Context) ([]*server, error) {
-	var all []*server
-	for _, s := range []struct {
+	type candidate struct {
 		name    string
 		command func(listen netip.AddrPort) (program.Command, error)
 		ready   string // a part of the line on stderr that says so
-	}{
+	}
+	candidates := []candidate{
 		sidecar: {"sidecar", w.sidecar, `"msg":"ready"`},
 		dnsmasq: {"dnsmasq", w.dnsmasq, ": started, version"},
 		unbound: {"unbound", w.unbound, "start of service"},
-	} {
+	}
+	if w.against != "" {
+		candidates = []candidate{candidates[sidecar], {"before", w.before, `"msg":"ready"`}}
+	}
+	var all []*server
+	for _, s := range candidates {
 		address, err := program.FreeAddress(w.loopback.IP())
 		if err != nil {
 			return nil, err
@@ -94,6 +99,13 @@ func (w *world) sidecar(listen netip.AddrPort) (program.Command, error) {
 			n+"ADDRESS="+w.addresses[name])
 	}
 	return program.Command{Path: filepath.Join(w.scratch, "hyco-sidecar"), Env: env}, nil
+}
+
+// before is the earlier sidecar with the same settings.
+func (w *world) before(listen netip.AddrPort) (program.Command, error) {
+	command, err := w.sidecar(listen)
+	command.Path = w.against
+	return command, err
 }
 
 // dnsmasq has a cache as large as the sidecar's, and room for what is asked at

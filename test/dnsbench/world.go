@@ -13,6 +13,7 @@ import (
 type world struct {
 	scratch   string // folder of the program and of files for the others; gone with the world
 	tools     *tools
+	against   string // path of an earlier sidecar in place of the others; empty = none
 	upstream  string // address
 	names     *names
 	addresses map[string]string // of the own names
@@ -22,8 +23,8 @@ type world struct {
 }
 
 // newWorld builds the sidecar and starts the upstream.
-func newWorld(ctx context.Context, tools *tools) (w *world, err error) {
-	w = &world{tools: tools, names: newNames(), addresses: make(map[string]string)}
+func newWorld(ctx context.Context, tools *tools, against string) (w *world, err error) {
+	w = &world{tools: tools, against: against, names: newNames(), addresses: make(map[string]string)}
 	defer func() {
 		if err != nil {
 			w.close()

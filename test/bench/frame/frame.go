@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type Run struct {
 	Rounds   int
 	Quick    bool     // one round with little of everything: shows that it works, measures nothing
 	Versions []string // of the other programs that take part, for the report
+	Against  string   // path of an earlier hyco-sidecar, the only one to compare with; empty = the usual ones
 
 	columns []string
 	stderr  io.Writer
@@ -60,6 +62,7 @@ func (b *Benchmark) Run(args []string, stdout, stderr io.Writer) error {
 	rounds := flags.Int("rounds", 5, "`number` of times that everything is measured")
 	only := flags.String("only", "", "comma-separated `names` of what to measure: "+strings.Join(b.Parts, ", ")+" (default all)")
 	quick := flags.Bool("quick", false, "one round with little of everything: shows that it works, measures nothing")
+	against := flags.String("against", "", "`path` of an earlier hyco-sidecar to compare with, in place of everything else")
 	file := flags.String("o", "", "`file` whose generated part is replaced by the report (default stdout)")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -74,7 +77,17 @@ func (b *Benchmark) Run(args []string, stdout, stderr io.Writer) error {
 	if *quick {
 		*rounds = 1
 	}
-	r := &Run{Parts: parts, Rounds: *rounds, Quick: *quick, columns: b.Columns, stderr: stderr, began: time.Now()}
+	columns := b.Columns
+	if *against != "" {
+		if *file != "" {
+			return errors.New("-against and -o exclude each other: the document compares with other programs")
+		}
+		if *against, err = exec.LookPath(*against); err != nil {
+			return fmt.Errorf("-against: %w", err)
+		}
+		columns = []string{b.Columns[0], "before"}
+	}
+	r := &Run{Parts: parts, Rounds: *rounds, Quick: *quick, Against: *against, columns: columns, stderr: stderr, began: time.Now()}
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
