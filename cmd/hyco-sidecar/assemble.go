@@ -10,6 +10,7 @@ import (
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/cmd/hyco-sidecar/capture"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
+	"hyco-sidecar/cmd/hyco-sidecar/kernel"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
 	"hyco-sidecar/forwarder"
@@ -87,7 +88,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxConnections: cfg.MaxConnections,
 		DrainTimeout:   cfg.DrainTimeout,
-		AppClosed:      func(app, us netip.AddrPort) (bool, error) { return appClosed(app, us, us) },
+		AppClosed:      func(app, us netip.AddrPort) (bool, error) { return kernel.AppClosed(app, us, us) },
 		Logger:         log,
 		Hooks:          p.monitor.Connections(),
 		Panicked:       panicked,
@@ -105,8 +106,10 @@ func (p *parts) capture(lanes capture.Plan, log *slog.Logger) {
 	for _, e := range p.endpoints {
 		from[e.arrive] = e.listen
 	}
-	p.keeper = &capture.Keeper{Plan: lanes, Logger: log, InPlace: p.monitor.Captured, Undelivered: func() bool { return undelivered(from) }}
-	p.forwarder.AppClosed = func(app, us netip.AddrPort) (bool, error) { return appClosed(app, from[us], us) }
+	p.keeper = &capture.Keeper{Plan: lanes, Logger: log, InPlace: p.monitor.Captured, Undelivered: func() bool {
+		return kernel.HasUnsentData(func(local netip.AddrPort) bool { return from[local].IsValid() })
+	}}
+	p.forwarder.AppClosed = func(app, us netip.AddrPort) (bool, error) { return kernel.AppClosed(app, from[us], us) }
 }
 
 // dialer reaches an endpoint through its hybrid connection.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/cmd/hyco-sidecar/capture"
+	"hyco-sidecar/cmd/hyco-sidecar/kernel"
 	"hyco-sidecar/forwarder"
 )
 
@@ -178,7 +178,7 @@ func bindError(who, network string, addr netip.AddrPort, err error) error {
 	problem, remedy, label := err.Error(), "choose another address", "port_not_bindable"
 	switch {
 	case errors.Is(err, syscall.EACCES):
-		problem = "this user may not bind ports below " + firstUnprivilegedPort()
+		problem = "this user may not bind ports below " + kernel.FirstUnprivilegedPort()
 		remedy = "set the sysctl net.ipv4.ip_unprivileged_port_start=0 for the container or pod (Docker does by itself), or add the capability NET_BIND_SERVICE"
 	case errors.Is(err, syscall.EADDRINUSE):
 		problem, remedy, label = inUse(network, addr)
@@ -200,7 +200,7 @@ func bindError(who, network string, addr netip.AddrPort, err error) error {
 // inUse explains an address conflict. A socket on the wildcard address holds its
 // port on every address, ours included, whoever came first.
 func inUse(network string, addr netip.AddrPort) (problem, remedy, label string) {
-	switch holder, found := holder(network, addr); {
+	switch holder, found := kernel.Holder(network, addr); {
 	case !found:
 		return "the address is in use", "stop whatever holds it, or choose another address or port", "port_not_bindable"
 	case holder.IsUnspecified():
@@ -209,12 +209,4 @@ func inUse(network string, addr netip.AddrPort) (problem, remedy, label string) 
 	default:
 		return "another process in this network namespace has it", "stop that process (a second sidecar?), or choose another address or port", "port_not_bindable"
 	}
-}
-
-// firstUnprivilegedPort is the kernel's word, or its default.
-func firstUnprivilegedPort() string {
-	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil {
-		return strings.TrimSpace(string(text))
-	}
-	return "1024"
 }

@@ -62,28 +62,3 @@ func TestNoPortOfOursIsCaptured(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestKernelTable(t *testing.T) {
-	const tcp = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1
-   1: 0201010A:1F90 0301010A:D431 01 00000000:00000000 00:00000000 00000000     0        0 2
-   2: 00000000:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3
-`
-	const tcp6 = `  sl  local_address                         remote_address                        st
-   0: 00000000000000000000000000000000:1F92 00000000000000000000000000000000:0000 0A
-   1: 0000000000000000FFFF00000100007F:1F93 00000000000000000000000000000000:0000 0A
-`
-	for _, test := range []struct{ table, addr, want string }{
-		{tcp, "127.0.0.1:53", "127.0.0.1"},
-		{tcp, "127.0.0.2:53", ""},
-		{tcp, "10.1.1.2:8080", ""}, // a connection, not a listener
-		{tcp, "127.77.1.1:8081", "0.0.0.0"},
-		{tcp6, "127.77.1.1:8082", "::"},
-		{tcp6, "127.0.0.1:8083", "127.0.0.1"},
-	} {
-		got, ok := holderIn([]byte(test.table), "tcp", netip.MustParseAddrPort(test.addr))
-		if ok != (test.want != "") || ok && got != netip.MustParseAddr(test.want) {
-			t.Errorf("%s: got %v, %v; want %q", test.addr, got, ok, test.want)
-		}
-	}
-}

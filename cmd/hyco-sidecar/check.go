@@ -17,6 +17,7 @@ import (
 
 	"hyco-sidecar/cmd/hyco-sidecar/check"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
+	"hyco-sidecar/cmd/hyco-sidecar/kernel"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
 	"hyco-sidecar/relayclient"
@@ -190,7 +191,7 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 		c.OtherPort = cfg.DNSListen[0].Port()
 	}
 	if runtime.GOOS == "linux" {
-		c.Holder = func(addr netip.AddrPort) (netip.Addr, bool) { return holder("tcp", addr) }
+		c.Holder = func(addr netip.AddrPort) (netip.Addr, bool) { return kernel.Holder("tcp", addr) }
 	}
 	if cfg.Capture == config.Redirect {
 		c.Captured = lanes(cfg).Verify

@@ -1,4 +1,4 @@
-package main
+package kernel
 
 import (
 	"errors"
@@ -27,7 +27,7 @@ func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
 	ask := func() bool {
 		t.Helper()
 		at := us.LocalAddr().(*net.TCPAddr).AddrPort()
-		closed, err := appClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), at, at)
+		closed, err := AppClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), at, at)
 		if err != nil && os.Getenv("CI") != "true" {
 			t.Skipf("this machine lacks an answer from sock_diag: %v", err)
 		}
@@ -44,7 +44,7 @@ func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
 		t.Error("a half-closed connection counts as closed")
 	}
 	at := us.LocalAddr().(*net.TCPAddr).AddrPort()
-	if closed, err := appClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), netip.MustParseAddrPort("10.1.2.3:80"), at); err == nil && closed {
+	if closed, err := AppClosed(us.RemoteAddr().(*net.TCPAddr).AddrPort(), netip.MustParseAddrPort("10.1.2.3:80"), at); err == nil && closed {
 		t.Error("one that might have been captured, and was not, counts as closed")
 	}
 	app.Close()
@@ -52,10 +52,10 @@ func TestAppClosedTellsAFullCloseFromAHalfClose(t *testing.T) {
 		t.Error("a closed connection counts as open")
 	}
 	// A kernel that finds neither end does not know; one that knows finds ours.
-	if _, err := appClosed(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.77.1.1:2"), netip.MustParseAddrPort("127.77.1.1:2")); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := AppClosed(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.77.1.1:2"), netip.MustParseAddrPort("127.77.1.1:2")); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("no such connection: got %v, want %v", err, errors.ErrUnsupported)
 	}
-	if _, err := appClosed(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2"), netip.MustParseAddrPort("10.0.0.2:2")); err == nil {
+	if _, err := AppClosed(netip.MustParseAddrPort("10.0.0.1:1"), netip.MustParseAddrPort("10.0.0.2:2"), netip.MustParseAddrPort("10.0.0.2:2")); err == nil {
 		t.Error("a connection from elsewhere got an answer")
 	}
 }
@@ -73,7 +73,7 @@ func BenchmarkAppClosed(b *testing.B) {
 	defer app.Close()
 	from, to := app.LocalAddr().(*net.TCPAddr).AddrPort(), app.RemoteAddr().(*net.TCPAddr).AddrPort()
 	for b.Loop() {
-		if _, err := appClosed(from, to, to); err != nil {
+		if _, err := AppClosed(from, to, to); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package kernel
 
 import (
 	"encoding/binary"
@@ -12,13 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// appClosed reports whether the app's socket of a connection has no owner any
+// AppClosed reports whether the app's socket of a connection has no owner any
 // more. A TCP proxy sees the same end of stream from an app that half-closes and
 // from one that closes; but we share the app's network namespace, where the
 // kernel tells the two apart: a closed socket is an orphan, with inode 0, or
-// gone. The question is one exact match and needs no right (sock_diag(7)). App has
-// connected to to, which has arrived at us; the two differ where it was captured.
-func appClosed(app, to, us netip.AddrPort) (bool, error) {
+// gone. The question is one exact match and needs no right (sock_diag(7)).
+//
+// App is the app's address, to the one that it has connected to, us the local
+// address of our socket; to and us differ where the connection was captured.
+//
+// The error is [errors.ErrUnsupported] where the kernel can never tell, as in
+// another network namespace; any other error may pass.
+func AppClosed(app, to, us netip.AddrPort) (bool, error) {
 	if !us.Addr().IsLoopback() {
 		return false, errors.ErrUnsupported // the app's end is not in this namespace
 	}
@@ -37,7 +42,8 @@ func appClosed(app, to, us netip.AddrPort) (bool, error) {
 	} else if err != nil {
 		return false, err
 	}
-	// So does one whose app is in another namespace and was led to our loopback.
+	// The socket of an app in another namespace, led to our loopback, is never found
+	// here: that it is absent says nothing.
 	ours, err := isOurs(app.Addr())
 	if err == nil && !ours {
 		err = fmt.Errorf("the app's address %v is not in this network namespace: %w", app.Addr(), errors.ErrUnsupported)

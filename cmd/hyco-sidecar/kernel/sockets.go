@@ -1,4 +1,4 @@
-package main
+package kernel
 
 import (
 	"bufio"
@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// holder finds the local address of the socket that keeps addr from being
-// bound, in the kernel's tables of this network namespace. Elsewhere than on
-// Linux nothing is found.
-func holder(network string, addr netip.AddrPort) (netip.Addr, bool) {
+// Holder finds the local address of the socket that keeps addr from being bound:
+// addr's own, or the wildcard address, which holds its port on every address.
+// Network is "tcp" or "udp". Elsewhere than on Linux nothing is found.
+func Holder(network string, addr netip.AddrPort) (netip.Addr, bool) {
 	for _, table := range []string{network, network + "6"} {
 		text, err := os.ReadFile("/proc/net/" + table)
 		if err != nil {
@@ -28,9 +28,16 @@ func holder(network string, addr netip.AddrPort) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// holderIn looks through a table in the format of /proc/net/tcp.
+// The states of TCP sockets as /proc/net/tcp writes them (linux/tcp_states.h).
+const (
+	finWait1  = "04"
+	lastAck   = "09"
+	listening = "0A"
+	closing   = "0B"
+)
+
+// holderIn is [Holder] for one table in the format of /proc/net/tcp.
 func holderIn(table []byte, network string, addr netip.AddrPort) (netip.Addr, bool) {
-	const listening = "0A"
 	for local, state := range socketsIn(table) {
 		if network == "tcp" && state != listening {
 			continue
@@ -42,23 +49,24 @@ func holderIn(table []byte, network string, addr netip.AddrPort) (netip.Addr, bo
 	return netip.Addr{}, false
 }
 
-// undelivered reports whether the kernel still has bytes, or the end, to deliver over
-// a connection that arrived at one of places and that no process holds any more.
-func undelivered(places map[netip.AddrPort]netip.AddrPort) bool {
+// HasUnsentData reports whether the kernel still has bytes, or an end of stream, to
+// deliver over a TCP connection that no process holds any more and whose local
+// address is one of those that ours says yes to.
+func HasUnsentData(ours func(local netip.AddrPort) bool) bool {
 	for _, table := range []string{"tcp", "tcp6"} {
 		text, err := os.ReadFile("/proc/net/" + table)
-		if err == nil && undeliveredIn(text, places) {
+		if err == nil && hasUnsentDataIn(text, ours) {
 			return true
 		}
 	}
 	return false
 }
 
-// undeliveredIn looks through a table in the format of /proc/net/tcp.
-func undeliveredIn(table []byte, places map[netip.AddrPort]netip.AddrPort) bool {
-	ending := []string{"04", "09", "0B"} // FIN_WAIT1, LAST_ACK, CLOSING: something is not acknowledged yet
+// hasUnsentDataIn is [HasUnsentData] for one table. A socket in one of these states
+// waits for an acknowledgement of its last bytes or of its FIN (RFC 9293 §3.3.2).
+func hasUnsentDataIn(table []byte, ours func(local netip.AddrPort) bool) bool {
 	for local, state := range socketsIn(table) {
-		if slices.Contains(ending, state) && places[local].IsValid() {
+		if slices.Contains([]string{finWait1, lastAck, closing}, state) && ours(local) {
 			return true
 		}
 	}
@@ -66,7 +74,10 @@ func undeliveredIn(table []byte, places map[netip.AddrPort]netip.AddrPort) bool 
 }
 
 // socketsIn yields the local address and the state of every socket of a table in the
-// format of /proc/net/tcp.
+// format of /proc/net/tcp (proc_pid_net(5)).
+//
+// prometheus/procfs reads these tables as well, but its functions for TCP are
+// deprecated, and refuse a whole table for one line that they cannot read.
 func socketsIn(table []byte) iter.Seq2[netip.AddrPort, string] {
 	return func(yield func(netip.AddrPort, string) bool) {
 		lines := bufio.NewScanner(bytes.NewReader(table))
@@ -75,16 +86,16 @@ func socketsIn(table []byte) iter.Seq2[netip.AddrPort, string] {
 			if len(fields) < 4 {
 				continue
 			}
-			if local, ok := parseKernelAddr(fields[1]); ok && !yield(local, fields[3]) {
+			if local, ok := parseAddr(fields[1]); ok && !yield(local, fields[3]) {
 				return
 			}
 		}
 	}
 }
 
-// parseKernelAddr reads "0100007F:0035": 32-bit words in the machine's order,
-// which is little-endian wherever this runs, and the port.
-func parseKernelAddr(text string) (netip.AddrPort, bool) {
+// parseAddr reads "0100007F:0035": 32-bit words in the machine's byte order, which
+// is little-endian on every system that the program is built for, and the port.
+func parseAddr(text string) (netip.AddrPort, bool) {
 	ipText, portText, ok := strings.Cut(text, ":")
 	ip, err := hex.DecodeString(ipText)
 	if !ok || err != nil || len(ip)%4 != 0 {
