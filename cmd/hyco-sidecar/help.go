@@ -18,7 +18,7 @@ func commands() []command {
 SIGTERM, SIGINT or POST /quitquitquit begins the drain; a second signal ends it
 at once, with exit code 1.
 `,
-		run: serveCommand,
+		run: runCommand,
 	}, {
 		name:    "config",
 		usage:   []string{"config", "config --hosts"},

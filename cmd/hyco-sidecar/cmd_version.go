@@ -1,0 +1,17 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"hyco-sidecar/cmd/hyco-sidecar/plan"
+)
+
+// versionCommand prints what was built, with what, for what.
+func versionCommand(c *call, args []string) int {
+	if _, code, ok := c.parse(args, 0); !ok {
+		return code
+	}
+	fmt.Fprintf(c.stdout, "hyco-sidecar %s (%s, %s/%s)\n", plan.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return exitOK
+}
