@@ -33,6 +33,7 @@ var homes = map[string][]string{
 	"github.com/prometheus/client_golang/prometheus/collectors": {"cmd/hyco-sidecar/admin"},
 	"github.com/prometheus/client_golang/prometheus/promhttp":   {"cmd/hyco-sidecar/admin"},
 	"github.com/fsnotify/fsnotify":                              {"cmd/hyco-sidecar/secrets"},
+	"golang.org/x/term":                                         {"cmd/hyco-sidecar/logging"},
 	"golang.org/x/sys/unix":                                     {"cmd/hyco-sidecar", "cmd/hyco-sidecar/capture", "relayclient", "dnsproxy", "test/bench"},
 	"golang.org/x/net/ipv4":                                     {"dnsproxy", "test/dnsbench"},
 	"golang.org/x/net/ipv6":                                     {"dnsproxy"},

@@ -29,12 +29,12 @@ type parts struct {
 }
 
 // assemble makes the parts, and starts nothing.
-func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) (*parts, error) {
+func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, guarded func(f func()) func()) (*parts, error) {
 	table, err := dnsproxy.NewTable(names(cfg.Connections))
 	if err != nil {
 		return nil, err
 	}
-	p := parts{identities: newIdentities(cfg, identity.Options{Logger: log, Panicked: panicked})}
+	p := parts{identities: newIdentities(cfg, identity.Options{Logger: log, Panicked: panicked(guarded)})}
 	p.resolver = &dnsproxy.Server{
 		Table:     table,
 		Upstreams: upstreams,
@@ -44,7 +44,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		Version:   version(),
 		Control:   control(cfg),
 		Logger:    log,
-		Panicked:  panicked,
+		Panicked:  panicked(guarded),
 	}
 	p.endpoints = plan(cfg, func(namespace string) *relayclient.Client {
 		return &relayclient.Client{
@@ -55,7 +55,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 			UserAgent:       "hyco-sidecar/" + version(),
 			Control:         control(cfg),
 			Logger:          log,
-			Panicked:        panicked,
+			Panicked:        panicked(guarded),
 		}
 	})
 	p.credentials = newCredentials(environ, cfg, p.identities, log)
@@ -70,7 +70,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		DNSUpstreams:   texts(upstreams),
 		Usage:          p.resolver.Usage,
 		Identities:     p.identities.supplies,
-		Panicked:       panicked,
+		Panicked:       panicked(guarded),
 	})
 	p.credentials.tell(p.monitor)
 	p.resolver.Hooks = p.monitor.Resolver()
@@ -90,7 +90,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		AppClosed:      func(app, us netip.AddrPort) (bool, error) { return appClosed(app, us, us) },
 		Logger:         log,
 		Hooks:          p.monitor.Connections(),
-		Panicked:       panicked,
+		Panicked:       panicked(guarded),
 	}
 	if cfg.Capture == config.Redirect {
 		p.capture(lanes(cfg), log)

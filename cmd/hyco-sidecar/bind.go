@@ -14,7 +14,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
-	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/cmd/hyco-sidecar/capture"
 	"hyco-sidecar/forwarder"
 )
@@ -85,7 +85,7 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 	listen := func(who string, addr netip.AddrPort) (net.Listener, error) {
 		ln, err := local.Listen(ctx, "tcp", addr.String())
 		if setting := ours(addr, dns, operator); err != nil && setting != "" {
-			return nil, fmt.Errorf("%s: tcp %s: the sidecar itself has it (%s): give one of them another address or port (%s)", who, addr, setting, admin.See("port_not_bindable"))
+			return nil, fmt.Errorf("%s: tcp %s: the sidecar itself has it (%s): give one of them another address or port (%s)", who, addr, setting, advice.See("port_not_bindable"))
 		}
 		if err != nil {
 			return nil, bindError(who, "tcp", addr, err)
@@ -96,7 +96,7 @@ func bind(ctx context.Context, dns, operator []netip.AddrPort, endpoints []endpo
 		who := "endpoint " + e.name + " (" + e.Variable + ")"
 		if lanes != nil {
 			if setting := ours(e.listen, dns, operator); setting != "" {
-				faults = multierror.Append(faults, fmt.Errorf("%s: tcp %s: the sidecar itself listens there (%s), and would be captured: give one of them another address or port (%s)", who, e.listen, setting, admin.See("port_not_bindable")))
+				faults = multierror.Append(faults, fmt.Errorf("%s: tcp %s: the sidecar itself listens there (%s), and would be captured: give one of them another address or port (%s)", who, e.listen, setting, advice.See("port_not_bindable")))
 			}
 			who = capturePort
 		}
@@ -194,7 +194,7 @@ func bindError(who, network string, addr netip.AddrPort, err error) error {
 		problem = "it is not an address of this machine"
 		remedy = "choose one of 127.0.0.0/8"
 	}
-	return fmt.Errorf("%s: %s %s: %s: %s (%s)", who, network, addr, problem, remedy, admin.See(label))
+	return fmt.Errorf("%s: %s %s: %s: %s (%s)", who, network, addr, problem, remedy, advice.See(label))
 }
 
 // inUse explains an address conflict. A socket on the wildcard address holds its

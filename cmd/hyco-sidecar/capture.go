@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"text/tabwriter"
 
-	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/cmd/hyco-sidecar/capture"
 	"hyco-sidecar/config"
 )
@@ -64,5 +64,5 @@ func uncaptured(err error) error {
 	if !ok {
 		return err
 	}
-	return fmt.Errorf("HYCO_CAPTURE=redirect: %w: %s (%s)", err, f.Next(), admin.See(f.Reason()))
+	return fmt.Errorf("HYCO_CAPTURE=redirect: %w: %s (%s)", err, f.Next(), advice.See(f.Reason()))
 }

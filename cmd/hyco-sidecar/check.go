@@ -17,6 +17,7 @@ import (
 
 	"hyco-sidecar/cmd/hyco-sidecar/check"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
+	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
 	"hyco-sidecar/relayclient"
@@ -59,9 +60,9 @@ func checkCommand(c *call, args []string) int {
 			f.names = append(f.names, e.Name)
 		}
 	}
-	table := check.Table{Out: c.stdout, Colour: isTerminal(c.stdout) && !slices.ContainsFunc(c.environ, noColour)}
+	table := check.Table{Out: c.stdout, Colour: logging.IsTerminal(c.stdout) && !slices.ContainsFunc(c.environ, noColour)}
 	var progress check.Progress
-	if isTerminal(c.stderr) {
+	if logging.IsTerminal(c.stderr) {
 		progress.Out = c.stderr
 	}
 	checker.Progress = progress.At

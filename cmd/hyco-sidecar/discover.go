@@ -27,8 +27,8 @@ const discoveryWait = 20 * time.Second
 // auto.
 type discoverer struct {
 	cfg       config.Config
-	upstreams []netip.AddrPort // asked for the relays' names: our own resolver does not serve yet
-	panicked  guard
+	upstreams []netip.AddrPort      // asked for the relays' names: our own resolver does not serve yet
+	guarded   func(f func()) func() // wraps what runs on each goroutine
 }
 
 // discovery is what one relay said.
@@ -56,7 +56,7 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, discoveryWait)
 	defer cancel()
-	ids := newIdentities(d.cfg, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.cfg, d.upstreams)}, Panicked: d.panicked})
+	ids := newIdentities(d.cfg, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.cfg, d.upstreams)}, Panicked: panicked(d.guarded)})
 	defer ids.close()
 	found := d.ask(waiting, wanted, ids)
 	if ctx.Err() != nil {
@@ -118,10 +118,10 @@ func reasonOf(err error) string {
 // ask asks all relays, a few at a time.
 func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *identities) []discovery {
 	found := make([]discovery, len(wanted))
-	fewAtOnce(d.panicked, len(wanted), func(i int) {
+	fewAtOnce(d.guarded, len(wanted), func(i int) {
 		c := wanted[i]
 		client := &relayclient.Client{Endpoint: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
-			Nameserver: nameserver(d.cfg, d.upstreams), Control: control(d.cfg), Panicked: d.panicked}
+			Nameserver: nameserver(d.cfg, d.upstreams), Control: control(d.cfg), Panicked: panicked(d.guarded)}
 		defer client.Close()
 		said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.both(c)...)})
 		if err == nil {
@@ -135,16 +135,15 @@ func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *i
 
 // fewAtOnce asks n relays, eight at a time, for one that cannot be reached holds its
 // place for a while.
-func fewAtOnce(panicked guard, n int, ask func(i int)) {
+func fewAtOnce(guarded func(f func()) func(), n int, ask func(i int)) {
 	places := make(chan struct{}, 8)
 	var asking sync.WaitGroup
 	for i := range n {
-		asking.Go(func() {
-			defer panicked.raise()
+		asking.Go(guarded(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
 			ask(i)
-		})
+		}))
 	}
 	asking.Wait()
 }
@@ -170,7 +169,7 @@ func (c *call) discovered(ctx context.Context, cfg config.Config) (_ config.Conf
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	found, err := (&discoverer{cfg: cfg, upstreams: upstreams}).run(ctx)
+	found, err := (&discoverer{cfg: cfg, upstreams: upstreams, guarded: c.guarded}).run(ctx)
 	switch {
 	case errors.Is(err, errNotDiscovered), ctx.Err() != nil && err != nil:
 		return cfg, c.failed(exitFailed, err), false

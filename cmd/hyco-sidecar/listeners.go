@@ -16,7 +16,7 @@ const pollListeners = time.Minute
 // watchListeners asks the relays, until ctx ends, how many listeners those
 // endpoints have that were discovered. Where an endpoint is written down, a key
 // need not have the right to ask.
-func (p *parts) watchListeners(ctx context.Context, log *slog.Logger, panicked guard) {
+func (p *parts) watchListeners(ctx context.Context, log *slog.Logger, guarded func(f func()) func()) {
 	var asked []int // of the endpoints
 	for i := range p.endpoints {
 		if p.endpoints[i].Found {
@@ -28,7 +28,7 @@ func (p *parts) watchListeners(ctx context.Context, log *slog.Logger, panicked g
 	}
 	moved := make([]string, len(p.endpoints)) // where each was told to have moved to
 	for {
-		fewAtOnce(panicked, len(asked), func(i int) { p.askListeners(ctx, asked[i], &moved[asked[i]], log) })
+		fewAtOnce(guarded, len(asked), func(i int) { p.askListeners(ctx, asked[i], &moved[asked[i]], log) })
 		timer := time.NewTimer(pollListeners*9/10 + mathrand.N(pollListeners/5))
 		select {
 		case <-timer.C:

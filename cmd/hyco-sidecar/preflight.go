@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/cmd/hyco-sidecar/check"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/config"
@@ -35,8 +36,8 @@ type preflight struct {
 
 	// clock is told by how much this machine's clock differs from a relay's, for
 	// each namespace that answers. Nil means nobody.
-	clock    func(namespace string, offset time.Duration)
-	panicked guard
+	clock   func(namespace string, offset time.Duration)
+	guarded func(f func()) func() // wraps what runs on each goroutine
 }
 
 // preflightWait bounds the whole.
@@ -61,15 +62,14 @@ func (p *preflight) run(ctx context.Context) []admin.Finding {
 	places := make(chan struct{}, 8) // relays that are asked at once
 	var looking sync.WaitGroup
 	for i, look := range looks {
-		looking.Go(func() {
-			defer p.panicked.raise()
+		looking.Go(p.guarded(func() {
 			select {
 			case places <- struct{}{}:
 				found[i] = look(ctx)
 				<-places
 			case <-ctx.Done(): // nothing is known of it
 			}
-		})
+		}))
 	}
 	looking.Wait()
 	all := slices.Concat(found...)
@@ -93,7 +93,7 @@ func fine(code, text string, args ...any) []admin.Finding {
 }
 
 func fault(level, code, next, text string, args ...any) []admin.Finding {
-	return []admin.Finding{{Level: level, Code: code, Text: fmt.Sprintf(text, args...), Next: next, See: admin.See(code)}}
+	return []admin.Finding{{Level: level, Code: code, Text: fmt.Sprintf(text, args...), Next: next, See: advice.See(code)}}
 }
 
 // names looks whether the machine's resolver is us.
@@ -141,13 +141,12 @@ func (p *preflight) loops(ctx context.Context) []admin.Finding {
 	found := make([][]admin.Finding, len(p.upstreams))
 	var asking sync.WaitGroup
 	for i, up := range p.upstreams {
-		asking.Go(func() {
-			defer p.panicked.raise()
+		asking.Go(p.guarded(func() {
 			if (check.Names{Server: up}).LeadsTo(ctx, self) {
 				found[i] = fault(levelError, "upstream_loops", "name another resolver in HYCO_DNS_UPSTREAMS",
 					"the resolver %s asks this sidecar in turn: other names get no answer through it", up)
 			}
-		})
+		}))
 	}
 	asking.Wait()
 	return slices.Concat(found...)

@@ -14,6 +14,7 @@ import (
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
 	"hyco-sidecar/cmd/hyco-sidecar/capture"
+	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/cmd/hyco-sidecar/secrets"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
@@ -28,18 +29,24 @@ func serveCommand(c *call, args []string) int {
 	if err != nil {
 		return c.failed(exitInvalid, err)
 	}
-	log := newLogger(c.stderr, cfg)
-	panicked := panicked(log)
-	defer panicked.raise()
+	log := logging.New(c.stderr, cfg.LogLevel, cfg.LogFormat)
+	c.guarded = logging.Guard(log)
+	code := exitOK
+	c.guarded(func() { code = c.serve(cfg, log) })()
+	return code
+}
+
+// serve runs with these settings.
+func (c *call) serve(cfg config.Config, log *slog.Logger) int {
 	upstreams, err := chooseUpstreams(cfg, "/etc/resolv.conf", log)
 	if err != nil {
 		return c.failed(exitInvalid, err)
 	}
-	ctx, stop := untilSignalled(log, panicked)
+	ctx, stop := untilSignalled(log, c.guarded)
 	defer stop()
 	if discovers(cfg) {
 		log.Info("asking the relay for endpoints")
-		cfg, err = (&discoverer{cfg: cfg, upstreams: upstreams, panicked: panicked}).run(ctx)
+		cfg, err = (&discoverer{cfg: cfg, upstreams: upstreams, guarded: c.guarded}).run(ctx)
 		switch {
 		case ctx.Err() != nil:
 			log.Info("stopped")
@@ -54,7 +61,7 @@ func serveCommand(c *call, args []string) int {
 		headroom := make([]byte, headroomSize)
 		defer runtime.KeepAlive(headroom)
 	}
-	if err := serve(ctx, c.environ, cfg, upstreams, log, panicked); err != nil {
+	if err := serve(ctx, c.environ, cfg, upstreams, log, c.guarded); err != nil {
 		return c.failed(exitFailed, err)
 	}
 	return exitOK
@@ -99,10 +106,10 @@ func isResolver(cfg config.Config, server netip.AddrPort) bool {
 // serve binds everything, then serves until ctx ends or somebody asks for that,
 // drains and stops. DNS stops late, for an app that is drained still asks for
 // names, and the probes last.
-func serve(ctx context.Context, environ []string, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, panicked guard) error {
+func serve(ctx context.Context, environ []string, cfg config.Config, upstreams []netip.AddrPort, log *slog.Logger, guarded func(f func()) func()) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
-	p, err := assemble(environ, cfg, upstreams, log, panicked)
+	p, err := assemble(environ, cfg, upstreams, log, guarded)
 	if err != nil {
 		return err
 	}
@@ -135,15 +142,14 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 	beside := func(part string, serve func(ctx context.Context) error) (stop func() error) {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		ended := make(chan error, 1)
-		go func() {
-			defer panicked.raise()
+		go guarded(func() {
 			err := serve(ctx)
 			drain() // a part that has failed ends the rest; what is open may finish
 			if err != nil {
 				log.Error("a part of the program failed: draining", "part", part, "error", err)
 			}
 			ended <- err
-		}()
+		})()
 		return func() error {
 			cancel()
 			return <-ended
@@ -153,10 +159,7 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 	stopOperator := beside("admin server", func(ctx context.Context) error { return p.operator.Serve(ctx, bound.admin...) })
 	p.identities.start()
 	p.monitor.Enter(admin.Serving)
-	unhook := context.AfterFunc(ctx, func() {
-		defer panicked.raise()
-		p.monitor.Enter(admin.Draining)
-	})
+	unhook := context.AfterFunc(ctx, guarded(func() { p.monitor.Enter(admin.Draining) }))
 	defer unhook()
 	for _, e := range p.endpoints {
 		log.Debug("endpoint", "endpoint", e.name, "address", e.listen.String(), "namespace", e.Namespace, "entity", e.Entity)
@@ -166,44 +169,32 @@ func serve(ctx context.Context, environ []string, cfg config.Config, upstreams [
 
 	look := &preflight{
 		cfg: cfg, endpoints: p.endpoints, upstreams: upstreams, resolvConf: "/etc/resolv.conf",
-		identities: p.identities, clock: p.monitor.ClockOffset, panicked: panicked,
+		identities: p.identities, clock: p.monitor.ClockOffset, guarded: guarded,
 	}
 	var looking sync.WaitGroup
-	looking.Go(func() {
-		defer panicked.raise()
+	looking.Go(guarded(func() {
 		if found := look.run(ctx); ctx.Err() == nil {
 			p.monitor.Found(found)
 			logPreflight(ctx, log, found)
 		}
-	})
+	}))
 
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
 	if len(cfg.SecretFiles) > 0 {
-		looking.Go(func() {
-			defer panicked.raise()
+		looking.Go(guarded(func() {
 			secrets.Watch(watching, slices.Collect(maps.Values(cfg.SecretFiles)), func() bool { return p.credentials.look(false) })
-		})
+		}))
 	}
-	looking.Go(func() {
-		defer panicked.raise()
-		p.credentials.watchExpiry(watching)
-	})
+	looking.Go(guarded(func() { p.credentials.watchExpiry(watching) }))
 	if p.keeper != nil {
-		looking.Go(func() {
-			defer panicked.raise()
-			capture.Answer(bound.canary)
-		})
-		looking.Go(func() {
-			defer panicked.raise()
+		looking.Go(guarded(func() { capture.Answer(bound.canary) }))
+		looking.Go(guarded(func() {
 			defer bound.canary.Close()
 			p.keeper.Run(watching)
-		})
+		}))
 	}
-	looking.Go(func() {
-		defer panicked.raise()
-		p.watchListeners(ctx, log, panicked)
-	})
+	looking.Go(guarded(func() { p.watchListeners(ctx, log, guarded) }))
 
 	err = p.forwarder.Serve(ctx, bound.endpoints...)
 	for _, e := range p.endpoints {

@@ -1,4 +1,4 @@
-package main
+package logging
 
 import (
 	"bytes"
@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"hyco-sidecar/config"
 )
 
 func TestWarningsTellWhereTheyAreExplained(t *testing.T) {
@@ -33,7 +31,7 @@ func TestWarningsTellWhereTheyAreExplained(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
-			test.log(newLogger(&out, config.Config{LogFormat: "json"}))
+			test.log(New(&out, slog.LevelInfo, "json"))
 			var line map[string]any
 			if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 				t.Fatalf("%q: %v", out.String(), err)
@@ -54,20 +52,5 @@ func TestWarningsTellWhereTheyAreExplained(t *testing.T) {
 				t.Errorf("got %q from %s; want %q", got, out.String(), test.want)
 			}
 		})
-	}
-}
-
-func TestAHeadingsAnchorIsGitHubs(t *testing.T) {
-	for heading, want := range map[string]string{
-		"accept fails, trying on":                        "accept-fails-trying-on",
-		"connections have to wait: the limit is reached": "connections-have-to-wait-the-limit-is-reached",
-		"DNS queries fail: raise the limit (ulimit -n)":  "dns-queries-fail-raise-the-limit-ulimit--n",
-		"`no_listener`": "no_listener",
-		"DNS queries are refused: too many wait – upstreams": "dns-queries-are-refused-too-many-wait--upstreams",
-		"Überall": "überall",
-	} {
-		if got := anchor(heading); got != want {
-			t.Errorf("%q: got %q, want %q", heading, got, want)
-		}
 	}
 }
