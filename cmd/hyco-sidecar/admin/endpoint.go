@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/forwarder"
 	"hyco-sidecar/relayclient"
 )
@@ -112,7 +113,7 @@ func (e *endpoint) closed(s forwarder.Summary) {
 	if dial, ok := errors.AsType[*relayclient.DialError](s.Err); ok {
 		f.Status, f.TrackingID, f.Next = dial.Status, dial.TrackingID, dial.Next()
 	}
-	f.See = See(f.Reason)
+	f.See = advice.See(f.Reason)
 	e.failure = f
 	e.failed++
 }
