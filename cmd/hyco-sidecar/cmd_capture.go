@@ -11,9 +11,20 @@ import (
 	"hyco-sidecar/config"
 )
 
-// captureCommand installs or removes the rules, for an init container that alone
+var captureCommand = command{
+	name:    "capture",
+	usage:   []string{"capture install", "capture remove"},
+	summary: "put the rules of HYCO_CAPTURE=redirect in place, or take them away",
+	about: `For an init container that has the capability NET_ADMIN in the sidecar's place:
+it takes the sidecar's settings. A sidecar that has the capability itself needs
+neither. Exit codes: 0 done, 1 it could not be done.
+`,
+	run: changeRules,
+}
+
+// changeRules installs or removes the rules, for an init container that alone
 // has the right to.
-func captureCommand(c *call, args []string) int {
+func changeRules(c *call, args []string) int {
 	rest, code, ok := c.parse(args, 1)
 	switch {
 	case !ok:

@@ -19,6 +19,14 @@ import (
 	"hyco-sidecar/config"
 )
 
+var checkCommand = command{
+	name:    "check",
+	usage:   []string{"check [--json] [--tls] [--all] [--probe KIND] [--timeout 60s] [host:port …]"},
+	summary: "walk the way of an app's connection through the relay to the target",
+	about:   checkAbout(),
+	run:     checkEndpoints,
+}
+
 // checkFlags are the arguments of check.
 type checkFlags struct {
 	json, tls, all bool
@@ -27,9 +35,9 @@ type checkFlags struct {
 	names          []string
 }
 
-// checkCommand walks the way of an app's connection and returns the exit code of
+// checkEndpoints walks the way of an app's connection and returns the exit code of
 // the first stage that fails.
-func checkCommand(c *call, args []string) int {
+func checkEndpoints(c *call, args []string) int {
 	f, code, ok := c.parseCheck(args)
 	if !ok {
 		return code

@@ -15,8 +15,15 @@ import (
 	"hyco-sidecar/config"
 )
 
-// configCommand prints what run would do, without secrets.
-func configCommand(c *call, args []string) int {
+var configCommand = command{
+	name:    "config",
+	usage:   []string{"config", "config --hosts"},
+	summary: "print the plan and the settings, without secrets; --hosts: as lines of a hosts file",
+	run:     showPlan,
+}
+
+// showPlan prints what run would do, without secrets.
+func showPlan(c *call, args []string) int {
 	hosts := c.flags.Bool("hosts", false, "")
 	if _, code, ok := c.parse(args, 0); !ok {
 		return code

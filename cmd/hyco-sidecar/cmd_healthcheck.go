@@ -9,8 +9,18 @@ import (
 	"hyco-sidecar/config"
 )
 
-// healthcheckCommand passes a probe's answer on as an exit code.
-func healthcheckCommand(c *call, args []string) int {
+var healthcheckCommand = command{
+	name:    "healthcheck",
+	usage:   []string{"healthcheck [livez|readyz|startupz]"},
+	summary: "ask the running sidecar's probe, for images without a shell; readyz if none is named",
+	about: `Asks the running sidecar at HYCO_ADMIN_LISTEN. Exit codes: 0 the probe says ok,
+1 it does not, or nobody answers.
+`,
+	run: askProbe,
+}
+
+// askProbe passes a probe's answer on as an exit code.
+func askProbe(c *call, args []string) int {
 	rest, code, ok := c.parse(args, 1)
 	if !ok {
 		return code

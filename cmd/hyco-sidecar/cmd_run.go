@@ -13,8 +13,19 @@ import (
 	"hyco-sidecar/config"
 )
 
-// runCommand serves until a signal, and returns the exit code.
-func runCommand(c *call, args []string) int {
+var runCommand = command{
+	name:    "run",
+	usage:   []string{"[run]"},
+	summary: "serve until SIGTERM, then drain",
+	about: `Settings are environment variables: see ` + "`hyco-sidecar help`" + `.
+SIGTERM, SIGINT or POST /quitquitquit begins the drain; a second signal ends it
+at once, with exit code 1.
+`,
+	run: serveUntilSignalled,
+}
+
+// serveUntilSignalled serves until a signal, and returns the exit code.
+func serveUntilSignalled(c *call, args []string) int {
 	if _, code, ok := c.parse(args, 0); !ok {
 		return code
 	}

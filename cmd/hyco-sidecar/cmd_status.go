@@ -13,8 +13,18 @@ import (
 	"hyco-sidecar/config"
 )
 
-// statusCommand prints the running sidecar's status.
-func statusCommand(c *call, args []string) int {
+var statusCommand = command{
+	name:    "status",
+	usage:   []string{"status [--json]"},
+	summary: "print how the running sidecar's endpoints and resolver fare",
+	about: `Asks the running sidecar at HYCO_ADMIN_LISTEN. --json prints what /api/status
+says. Exit codes: 0 it answered, 1 it did not.
+`,
+	run: showStatus,
+}
+
+// showStatus prints the running sidecar's status.
+func showStatus(c *call, args []string) int {
 	asJSON := c.flags.Bool("json", false, "")
 	if _, code, ok := c.parse(args, 0); !ok {
 		return code

@@ -7,8 +7,15 @@ import (
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 )
 
-// versionCommand prints what was built, with what, for what.
-func versionCommand(c *call, args []string) int {
+var versionCommand = command{
+	name:    "version",
+	usage:   []string{"version"},
+	summary: "print the version",
+	run:     showVersion,
+}
+
+// showVersion prints what was built, with what, for what.
+func showVersion(c *call, args []string) int {
 	if _, code, ok := c.parse(args, 0); !ok {
 		return code
 	}
