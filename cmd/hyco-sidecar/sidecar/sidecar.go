@@ -104,10 +104,10 @@ func New(p plan.Plan, o Options) *Sidecar {
 	}
 	if p.Lanes != nil {
 		s.keeper = &capture.Keeper{
-			Plan:        *p.Lanes,
-			Logger:      s.log,
-			InPlace:     s.monitor.Captured,
-			Undelivered: func() bool { return kernel.HasUnsentData(s.routes.arriveAt) },
+			Plan:          *p.Lanes,
+			Logger:        s.log,
+			InPlace:       s.monitor.Captured,
+			HasUnsentData: func() bool { return kernel.HasUnsentData(s.routes.arriveAt) },
 		}
 	}
 	s.admin = &admin.Server{Monitor: s.monitor, Pprof: cfg.AdminPprof, Logger: s.log}
