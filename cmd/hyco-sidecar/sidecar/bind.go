@@ -142,11 +142,11 @@ func (b *binder) listenForApps(ctx context.Context, who string, addr netip.AddrP
 	return ln, nil
 }
 
-// capturedKeepAlive is how often the kernel probes a captured connection that is
-// idle. By itself it forgets where a connection leads of which one side has ended,
-// after a minute without a packet (nf_conntrack_tcp_timeout_close_wait), and what the
-// other side then sends would be nobody's. The rules give it a day; this is for
-// kernels whose rules cannot.
+// capturedKeepAlive is how often the kernel probes a captured connection that is idle.
+// Without probes connection tracking forgets, after a minute without a packet
+// (nf_conntrack_tcp_timeout_close_wait), where a connection leads of which one side has
+// ended, and what the other side then sends reaches nobody. The capture rules make that
+// minute a day; the probes are for kernels on which the rules cannot.
 const capturedKeepAlive = 15 * time.Second
 
 // family ends the network's name for addr, one of several. 0.0.0.0 is IPv4 alone,

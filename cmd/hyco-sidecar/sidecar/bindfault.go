@@ -25,7 +25,7 @@ func bindReport(faults []error) string {
 	return b.String()
 }
 
-// capturePort is whose places captured connections need.
+// capturePort is the setting behind the addresses where captured connections arrive.
 const capturePort = "HYCO_CAPTURE_PORT"
 
 // bindError says who wanted the address, what is wrong, and what helps.

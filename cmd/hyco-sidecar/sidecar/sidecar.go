@@ -36,10 +36,10 @@ type Options struct {
 
 // Sidecar joins the parts. Make it with [New] and call [Sidecar.Run] once.
 type Sidecar struct {
-	plan plan.Plan // that Run begins with
-	now  plan.Plan // that is applied
-	log  *slog.Logger
-	Options
+	plan  plan.Plan // that Run begins with
+	now   plan.Plan // that is applied
+	log   *slog.Logger
+	guard func(f func()) func() // of Options
 
 	resolver    *dnsproxy.Server
 	forwarder   *forwarder.Server
@@ -54,7 +54,7 @@ type Sidecar struct {
 // New makes the parts for a plan, and starts nothing.
 func New(p plan.Plan, o Options) *Sidecar {
 	cfg := p.Config
-	s := &Sidecar{plan: p, log: o.Logger, Options: o}
+	s := &Sidecar{plan: p, log: o.Logger, guard: o.Guard}
 	s.identities = credential.NewIdentities(cfg, identity.Options{Logger: s.log, Panicked: logging.Panicked(o.Guard)})
 	s.resolver = &dnsproxy.Server{
 		Upstreams: p.Upstreams,
@@ -126,7 +126,7 @@ func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 		Control:         plan.Control(cfg),
 		Logger:          s.log,
 		Hooks:           s.monitor.Relay(namespace),
-		Panicked:        logging.Panicked(s.Guard),
+		Panicked:        logging.Panicked(s.guard),
 	}
 }
 
@@ -238,7 +238,7 @@ func (s *Sidecar) lookAround(ctx context.Context) {
 		Clock:      s.routes.clock,
 		Offset:     s.monitor.ClockOffset,
 		Identities: s.identities.Sources(),
-		Guard:      s.Guard,
+		Guard:      s.guard,
 	}
 	if found := look.Run(ctx); ctx.Err() == nil {
 		s.monitor.Found(found)
@@ -247,10 +247,10 @@ func (s *Sidecar) lookAround(ctx context.Context) {
 }
 
 func (s *Sidecar) guarded(f func()) func() {
-	if s.Guard == nil {
+	if s.guard == nil {
 		return f
 	}
-	return s.Guard(f)
+	return s.guard(f)
 }
 
 func texts(addrs []netip.AddrPort) []string {
