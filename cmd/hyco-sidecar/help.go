@@ -10,57 +10,7 @@ import (
 
 // commands are all of them, in the order of the help.
 func commands() []command {
-	return []command{{
-		name:    "run",
-		usage:   []string{"[run]"},
-		summary: "serve until SIGTERM, then drain",
-		about: `Settings are environment variables: see ` + "`hyco-sidecar help`" + `.
-SIGTERM, SIGINT or POST /quitquitquit begins the drain; a second signal ends it
-at once, with exit code 1.
-`,
-		run: serveCommand,
-	}, {
-		name:    "config",
-		usage:   []string{"config", "config --hosts"},
-		summary: "print the plan and the settings, without secrets; --hosts: as lines of a hosts file",
-		run:     configCommand,
-	}, {
-		name:    "check",
-		usage:   []string{"check [--json] [--tls] [--all] [--probe KIND] [--timeout 60s] [host:port …]"},
-		summary: "walk the way of an app's connection through the relay to the target",
-		about:   checkAbout(),
-		run:     checkCommand,
-	}, {
-		name:    "status",
-		usage:   []string{"status [--json]"},
-		summary: "print how the running sidecar's endpoints and resolver fare",
-		about: `Asks the running sidecar at HYCO_ADMIN_LISTEN. --json prints what /api/status
-says. Exit codes: 0 it answered, 1 it did not.
-`,
-		run: statusCommand,
-	}, {
-		name:    "healthcheck",
-		usage:   []string{"healthcheck [livez|readyz|startupz]"},
-		summary: "ask the running sidecar's probe, for images without a shell; readyz if none is named",
-		about: `Asks the running sidecar at HYCO_ADMIN_LISTEN. Exit codes: 0 the probe says ok,
-1 it does not, or nobody answers.
-`,
-		run: healthcheckCommand,
-	}, {
-		name:    "capture",
-		usage:   []string{"capture install", "capture remove"},
-		summary: "put the rules of HYCO_CAPTURE=redirect in place, or take them away",
-		about: `For an init container that has the capability NET_ADMIN in the sidecar's place:
-it takes the sidecar's settings. A sidecar that has the capability itself needs
-neither. Exit codes: 0 done, 1 it could not be done.
-`,
-		run: captureCommand,
-	}, {
-		name:    "version",
-		usage:   []string{"version"},
-		summary: "print the version",
-		run:     versionCommand,
-	}}
+	return []command{runCommand, configCommand, checkCommand, statusCommand, healthcheckCommand, captureCommand, versionCommand}
 }
 
 // help says what the program does and lists every command and setting.

@@ -2,9 +2,9 @@
 // hybrid connections: it answers their names with loopback addresses, accepts
 // the app's connections there, and carries each one through the relay.
 //
-// run (serve.go) reads the settings, derives a plan (plan.go), makes the parts
-// and joins them (assemble.go), binds every socket (bind.go) and then serves.
-// This is the only place where config, dnsproxy, forwarder and relayclient meet.
+// Package main is the command line: each command is in a file of its own, reads its
+// arguments and the settings, has one of the rooms below do the work, and prints. What
+// a running sidecar is made of is in package sidecar.
 package main
 
 import (
@@ -12,10 +12,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 
-	"hyco-sidecar/config"
+	"hyco-sidecar/cmd/hyco-sidecar/logging"
 )
 
 // Exit codes.
@@ -30,8 +31,14 @@ func main() {
 }
 
 // run executes one command and returns the exit code.
-func run(args, environ []string, stdout, stderr io.Writer) int {
-	defer panicked(newLogger(stderr, config.Config{LogFormat: "auto"})).raise()
+func run(args, environ []string, stdout, stderr io.Writer) (code int) {
+	guarded := logging.Guard(logging.New(stderr, slog.LevelInfo, "auto"))
+	guarded(func() { code = dispatch(args, environ, stdout, stderr, guarded) })()
+	return code
+}
+
+// dispatch finds the command and runs it.
+func dispatch(args, environ []string, stdout, stderr io.Writer, guarded func(f func()) func()) int {
 	name := "run"
 	if len(args) > 0 {
 		name, args = args[0], args[1:]
@@ -53,7 +60,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "hyco-sidecar: there is no command %q: see `hyco-sidecar help`\n", name)
 		return exitInvalid
 	}
-	c := &call{command: all[i], environ: environ, stdout: stdout, stderr: stderr}
+	c := &call{command: all[i], environ: environ, stdout: stdout, stderr: stderr, guarded: guarded}
 	c.flags.Init(name, flag.ContinueOnError)
 	c.flags.SetOutput(io.Discard)
 	return c.command.run(c, args)
@@ -74,6 +81,7 @@ type call struct {
 	environ        []string
 	stdout, stderr io.Writer
 	flags          flag.FlagSet
+	guarded        func(f func()) func() // wraps what runs on each goroutine
 }
 
 // parse reads flags and arguments, in any order. ok is false when the command is

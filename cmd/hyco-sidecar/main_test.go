@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
-	"net"
-	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -20,40 +20,6 @@ func execute(environ []string, args ...string) (code int, stdout, stderr string)
 	var out, err bytes.Buffer
 	code = run(args, environ, &out, &err)
 	return code, out.String(), err.String()
-}
-
-func TestConfigPrintsThePlan(t *testing.T) {
-	code, stdout, stderr := execute(environ, "config")
-	want := `ENDPOINT                 ADDRESS             HYBRID CONNECTION  NAMESPACE                       CREDENTIAL
-sql01.corp.example:1433  127.77.133.98:1433  sql01-hc           contoso.servicebus.windows.net  key send
-sql01.corp.example:1434  127.77.133.98:1434  sql01b-hc          contoso.servicebus.windows.net  key send
-api.corp.example:443     127.77.110.147:443  api-hc             contoso.servicebus.windows.net  key send
-
-resolver                     127.0.0.1:53
-other names go to            10.0.0.10:53
-addresses remembered for     30s
-time to connect              30s
-ping after silence of        30s
-linger after one side ended  2m0s
-idle time-out                off
-connections at most          4096
-warm connections             1
-time to drain                25s
-capture                      off
-probes, metrics and status   127.0.0.1:8477
-log                          info, auto
-proxy                        none
-`
-	if code != 0 || stdout != want || stderr != "" {
-		t.Errorf("got %d\n%s%s\nwant 0\n%s", code, stdout, stderr, want)
-	}
-}
-
-func TestConfigPrintsHostsLines(t *testing.T) {
-	code, stdout, _ := execute(environ, "config", "--hosts")
-	if want := "127.77.133.98\tsql01.corp.example\n127.77.110.147\tapi.corp.example\n"; code != 0 || stdout != want {
-		t.Errorf("got %d\n%s\nwant\n%s", code, stdout, want)
-	}
 }
 
 func TestWrongUseIsOneLine(t *testing.T) {
@@ -85,24 +51,6 @@ func TestWrongSettingsAreExitCode2(t *testing.T) {
 	}
 }
 
-func TestUpstreamOnAnAddressOfOursIsRefused(t *testing.T) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addrs {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil || !prefix.Addr().Is4() || prefix.Addr().IsLoopback() {
-			continue
-		}
-		env := append([]string{"HYCO_DNS_LISTEN=0.0.0.0:53"}, environ[:2]...)
-		code, _, stderr := execute(append(env, "HYCO_DNS_UPSTREAMS="+prefix.Addr().String()), "config")
-		if code != 2 || !strings.Contains(stderr, "HYCO_DNS_UPSTREAMS: "+prefix.Addr().String()+":53 is this sidecar itself") {
-			t.Errorf("%s: got %d, %q", prefix.Addr(), code, stderr)
-		}
-	}
-}
-
 func TestHelpNamesEverySetting(t *testing.T) {
 	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
 		code, stdout, stderr := execute(nil, args...)
@@ -130,5 +78,29 @@ func TestVersion(t *testing.T) {
 		if code, stdout, _ := execute(nil, arg); code != 0 || !strings.HasPrefix(stdout, "hyco-sidecar ") {
 			t.Errorf("%s: got %d, %q", arg, code, stdout)
 		}
+	}
+}
+
+type badWriter struct{}
+
+func (badWriter) Write([]byte) (int, error) { panic("provoked") }
+
+// TestAPanicOfACommandIsOneLineAndExitCode1 has this test run once more, as a program
+// of which a command panics.
+func TestAPanicOfACommandIsOneLineAndExitCode1(t *testing.T) {
+	const variable = "PROVOKE_A_PANIC"
+	if os.Getenv(variable) != "" {
+		run([]string{"version"}, nil, badWriter{}, os.Stderr)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = []string{variable + "=1", "TMPDIR=" + os.TempDir()}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	_ = cmd.Run()
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	if out := stderr.String(); strings.Count(out, "\n") != 1 || !strings.Contains(out, `"panic":"provoked"`) {
+		t.Errorf("got %q, want one line that tells of the panic", out)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"hyco-sidecar/cmd/hyco-sidecar/logging"
 )
 
 // sameSignal is how close to the first a second signal still belongs to it:
@@ -16,14 +18,13 @@ const sameSignal = 250 * time.Millisecond
 
 // untilSignalled returns a context that the first SIGTERM or SIGINT ends; the
 // second ends the process. Connections that are then open are reset.
-func untilSignalled(log *slog.Logger, panicked guard) (context.Context, context.CancelFunc) {
+func untilSignalled(log *slog.Logger, guarded func(f func()) func()) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	done := make(chan struct{})
 	var watch sync.WaitGroup
-	watch.Go(func() {
-		defer panicked.raise()
+	watch.Go(guarded(func() {
 		select {
 		case s := <-signals:
 			cancel() // first: whoever reads the log may not
@@ -35,10 +36,7 @@ func untilSignalled(log *slog.Logger, panicked guard) (context.Context, context.
 			select {
 			case s := <-signals:
 				if time.Since(began) >= sameSignal {
-					time.AfterFunc(lastWords, func() {
-						defer panicked.raise()
-						os.Exit(exitFailed)
-					})
+					time.AfterFunc(logging.LastWords, guarded(func() { os.Exit(exitFailed) }))
 					log.Warn("exiting at once", "signal", s.String())
 					os.Exit(exitFailed)
 				}
@@ -46,7 +44,7 @@ func untilSignalled(log *slog.Logger, panicked guard) (context.Context, context.
 				return
 			}
 		}
-	})
+	}))
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)

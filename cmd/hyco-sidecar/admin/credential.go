@@ -36,7 +36,7 @@ func (p *presented) String() string {
 // Credentials notes what an endpoint presents from now on, the preferred one
 // first, and which of them is in use.
 func (m *Monitor) Credentials(endpoint string, all []Credential, using int) {
-	e := m.byName[endpoint]
+	e := m.endpoint(endpoint)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.credentials.all, e.credentials.using = all, using
@@ -44,7 +44,7 @@ func (m *Monitor) Credentials(endpoint string, all []Credential, using int) {
 
 // CredentialInUse notes that another one is in use.
 func (m *Monitor) CredentialInUse(endpoint string, credential int) {
-	e := m.byName[endpoint]
+	e := m.endpoint(endpoint)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.credentials.using = credential
@@ -52,7 +52,7 @@ func (m *Monitor) CredentialInUse(endpoint string, credential int) {
 
 // CredentialRefused counts a refusal, which the app need not have noticed.
 func (m *Monitor) CredentialRefused(endpoint string, credential int) {
-	e := m.byName[endpoint]
+	e := m.endpoint(endpoint)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.credentials.refused[credential]++

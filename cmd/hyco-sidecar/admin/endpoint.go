@@ -6,18 +6,19 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/forwarder"
 	"hyco-sidecar/relayclient"
 )
 
 // endpoint keeps the facts about one host:port.
 type endpoint struct {
-	about    Endpoint // what does not change
 	traffic  forwarder.Traffic
 	accepted atomic.Int64
 	open     atomic.Int64
 
 	mu          sync.Mutex
+	about       Endpoint // what the settings say
 	credentials presented
 	ended       map[forwarder.Cause]int64
 	refused     map[string]int64 // dials that failed, by reason
@@ -34,31 +35,31 @@ type endpoint struct {
 	downThen           int64     // what had come by the join after the suspicion
 }
 
-func newEndpoint(about Endpoint) *endpoint {
-	return &endpoint{about: about, ended: make(map[forwarder.Cause]int64), refused: make(map[string]int64)}
+func newEndpoint() *endpoint {
+	return &endpoint{ended: make(map[forwarder.Cause]int64), refused: make(map[string]int64)}
 }
 
 // Traffic returns where the bytes of an endpoint are to be counted.
-func (m *Monitor) Traffic(name string) *forwarder.Traffic { return &m.byName[name].traffic }
+func (m *Monitor) Traffic(name string) *forwarder.Traffic { return &m.endpoint(name).traffic }
 
 // Connections returns the hooks that tell m of connections.
 func (m *Monitor) Connections() forwarder.Hooks {
 	return forwarder.Hooks{
 		Accepted: func(target string) {
 			m.open.Add(1)
-			e := m.byName[target]
+			e := m.endpoint(target)
 			e.accepted.Add(1)
 			e.open.Add(1)
 		},
 		Dialled: func(target string, took time.Duration, err error) {
 			if err == nil {
 				m.dialSeconds.WithLabelValues(target).Observe(took.Seconds())
-				m.byName[target].reached(took)
+				m.endpoint(target).reached(took)
 			}
 		},
 		Closed: func(s forwarder.Summary) {
 			m.connectionSeconds.WithLabelValues(s.Target).Observe(s.Took.Seconds())
-			e := m.byName[s.Target]
+			e := m.endpoint(s.Target)
 			e.closed(s)
 			e.open.Add(-1)
 			m.open.Add(-1)
@@ -112,7 +113,7 @@ func (e *endpoint) closed(s forwarder.Summary) {
 	if dial, ok := errors.AsType[*relayclient.DialError](s.Err); ok {
 		f.Status, f.TrackingID, f.Next = dial.Status, dial.TrackingID, dial.Next()
 	}
-	f.See = See(f.Reason)
+	f.See = advice.See(f.Reason)
 	e.failure = f
 	e.failed++
 }
@@ -131,7 +132,7 @@ const listenersKept = 3 * time.Minute
 
 // Listeners notes how many an endpoint's hybrid connection has.
 func (m *Monitor) Listeners(endpoint string, n int) {
-	e := m.byName[endpoint]
+	e := m.endpoint(endpoint)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.listeners, e.counted = n, time.Now()
@@ -160,11 +161,11 @@ func (e *endpoint) health() Health {
 }
 
 func (e *endpoint) status() Endpoint {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	s := e.about
 	s.Open, s.Total = e.open.Load(), e.accepted.Load()
 	s.Up, s.Down = e.traffic.Up.Load(), e.traffic.Down.Load()
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	s.Health, s.Failed = e.health(), e.failed
 	s.Credential, s.Listeners = e.credentials.String(), e.known()
 	if !e.joined.IsZero() {

@@ -117,7 +117,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if in := c.captured.Load(); in != nil {
 		s.put(captureInPlace, truth(*in))
 	}
-	for _, e := range c.endpoints {
+	for _, e := range c.endpoints.Load().shown {
 		e.collect(s)
 	}
 	s.put(secretReloads, float64(c.reloads.Load()), "changed")
@@ -136,14 +136,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (e *endpoint) collect(s sink) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	name := e.about.Name
 	s.put(endpointInfo, 1, name, e.about.Address, e.about.Namespace, e.about.Entity)
 	s.put(connectionsAccepted, float64(e.accepted.Load()), name)
 	s.put(connectionsOpen, float64(e.open.Load()), name)
 	s.put(connectionBytes, float64(e.traffic.Up.Load()), name, "up")
 	s.put(connectionBytes, float64(e.traffic.Down.Load()), name, "down")
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.collectCredentials(s)
 	for _, cause := range causes {
 		s.put(connectionsEnded, float64(e.ended[cause]), name, string(cause))

@@ -17,8 +17,7 @@ type Monitor struct {
 	version   string
 	began     time.Time
 	limit     int
-	endpoints []*endpoint
-	byName    map[string]*endpoint
+	endpoints atomic.Pointer[endpoints]
 	attempts  attempts
 	resolver  resolver
 	registry  *prometheus.Registry
@@ -44,7 +43,7 @@ type Monitor struct {
 type Plan struct {
 	Version        string
 	MaxConnections int
-	Endpoints      []Endpoint // with what is known before the first connection
+	Endpoints      []Endpoint // as [Monitor.Apply] takes them
 	DNSListen      []string
 	DNSUpstreams   []string
 	// Usage is asked how apps use the resolver. Nil is never asked.
@@ -63,25 +62,19 @@ func NewMonitor(plan Plan) *Monitor {
 		version:    plan.Version,
 		began:      time.Now(),
 		limit:      plan.MaxConnections,
-		byName:     make(map[string]*endpoint, len(plan.Endpoints)),
 		resolver:   newResolver(plan),
 		registry:   prometheus.NewRegistry(),
 		offsets:    make(map[string]time.Duration),
 		attempts:   attempts{counts: make(map[attempt]int64)},
 		findings:   []Finding{},
 		panicked:   plan.Panicked,
-		endpoints:  make([]*endpoint, 0, len(plan.Endpoints)),
 		identities: plan.Identities,
 	}
 	if m.identities == nil {
 		m.identities = func() []Supply { return nil }
 	}
 	m.state.Store(Starting)
-	for _, about := range plan.Endpoints {
-		e := newEndpoint(about)
-		m.endpoints = append(m.endpoints, e)
-		m.byName[about.Name] = e
-	}
+	m.Apply(plan.Endpoints)
 	m.dialSeconds = dialSeconds.histogram()
 	m.connectionSeconds = connectionSeconds.histogram()
 	m.registry.MustRegister(m.dialSeconds, m.connectionSeconds, m.resolver.upstreamSeconds, collector{m},
@@ -120,10 +113,10 @@ func (m *Monitor) Status() Status {
 		Now:         time.Now(),
 		State:       m.current(),
 		Connections: Connections{Open: m.open.Load(), Limit: m.limit},
-		Endpoints:   make([]Endpoint, 0, len(m.endpoints)),
+		Endpoints:   []Endpoint{},
 		DNS:         m.resolver.status(),
 	}
-	for _, e := range m.endpoints {
+	for _, e := range m.endpoints.Load().shown {
 		s.Endpoints = append(s.Endpoints, e.status())
 	}
 	m.mu.Lock()

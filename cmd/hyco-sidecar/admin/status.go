@@ -102,6 +102,3 @@ type Finding struct {
 	Next  string `json:"next,omitempty"`
 	See   string `json:"see,omitempty"`
 }
-
-// See is where the documentation explains a label or a line of the log.
-func See(label string) string { return "docs/troubleshooting.md#" + label }

@@ -17,9 +17,9 @@ type Keeper struct {
 	Logger *slog.Logger
 	// InPlace is told whether they are there, whenever that changes. Nil means nobody.
 	InPlace func(bool)
-	// Undelivered reports whether the kernel still has bytes for apps, of connections
+	// HasUnsentData reports whether the kernel still has bytes for apps, of connections
 	// that are over for this process. Nil means that nobody can tell, and none.
-	Undelivered func() bool
+	HasUnsentData func() bool
 
 	claim io.Closer
 	ours  bool // installed by this process, which repairs and removes them
@@ -177,7 +177,7 @@ func (k *Keeper) dismantle() error {
 	if err := k.rules.release(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(delivery); k.Undelivered != nil && k.Undelivered(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(delivery); k.HasUnsentData != nil && k.HasUnsentData(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			k.logger().Info("an app has yet to read what came: an empty table of nftables stays, which captures nothing")
 			return nil

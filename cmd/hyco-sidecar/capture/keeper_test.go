@@ -177,14 +177,14 @@ func TestRulesThatAreGoneArePutBack(t *testing.T) {
 	})
 }
 
-func TestRulesStayForWhatIsUndelivered(t *testing.T) {
+func TestRulesStayForUnsentData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, test := range map[string]struct {
 			looks int // that see something
 			there bool
 		}{"nothing": {0, false}, "for a moment": {10, false}, "an app that does not read": {1 << 20, true}} {
 			k := keep(t, new(rules))
-			k.Undelivered = func() bool {
+			k.HasUnsentData = func() bool {
 				test.looks--
 				return test.looks >= 0
 			}

@@ -1,0 +1,27 @@
+package advice
+
+import (
+	"strings"
+	"unicode"
+)
+
+// page has an entry for every label and for every line of the log that warns.
+const page = "docs/troubleshooting.md#"
+
+// See is where the documentation explains a label, or the heading whose [Anchor]
+// is label.
+func See(label string) string { return page + label }
+
+// Anchor is the fragment that GitHub makes of a heading: letters in lower case,
+// digits, underscores and hyphens stay, spaces become hyphens, the rest goes.
+func Anchor(heading string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-', r == '_', unicode.IsLetter(r), unicode.IsMark(r), unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, heading)
+}
