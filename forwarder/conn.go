@@ -47,7 +47,8 @@ func (c *conn) serve(ctx context.Context) {
 		c.finish(ctx, time.Now(), r.cause(ctx))
 		return
 	}
-	p := &pipe{Server: c.Server, traffic: c.traffic, app: c.app, from: c.from, remote: r.remote, before: r.before, joined: time.Now()}
+	p := &pipe{Server: c.Server, traffic: c.traffic, app: c.app, from: c.from, remote: r.remote, before: r.before,
+		joined: time.Now(), ends: ends{limits: c.limits()}}
 	go func() {
 		defer guard(c.Panicked).raise()
 		c.carry(ctx, p)
@@ -75,9 +76,9 @@ func (c *conn) turnAway(ctx context.Context) {
 
 // carry is the connection's life from there on.
 func (c *conn) carry(ctx context.Context, p *pipe) {
-	p.run(ctx)
+	v, ended := p.run(ctx)
 	c.summary.Up, c.summary.Down = p.up.Load(), p.down.Load()
-	c.finish(ctx, p.ended, p.verdict)
+	c.finish(ctx, ended, v)
 }
 
 // begin tells of the connection.

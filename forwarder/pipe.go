@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -35,30 +34,22 @@ type pipe struct {
 
 	delivery sync.Mutex // held while a piece is written to the app, and its failure is acted on
 
-	mu          sync.Mutex
-	appEnded    bool  // the app ended its stream
-	appRefuses  bool  // and takes nothing more
-	told        bool  // the remote side knows that it ended
-	upErr       error // the remote side no longer takes the app's stream
-	unsent      bool  // nor has it taken all
-	remoteEnded bool  // the remote side ended its stream
-	over        bool
-	verdict     verdict
-	ended       time.Time
-	timer       *time.Timer   // nil until something can become due
-	askIn       time.Duration // until AppClosed is asked next, 0 when it cannot be
-	goneAt      time.Time     // when the app was found to have closed fully
+	mu    sync.Mutex
+	ends  ends
+	timer *time.Timer // nil until something can become due
 }
 
 // run copies until both directions have ended, closes both connections, and
-// leaves its verdict.
-func (p *pipe) run(ctx context.Context) {
+// returns why and when the connection was over.
+func (p *pipe) run(ctx context.Context) (v verdict, ended time.Time) {
 	unhook := context.AfterFunc(ctx, func() {
 		defer guard(p.Panicked).raise()
-		p.end(Shutdown, nil)
+		p.note(onShutdown, nil)
 	})
 	defer unhook()
-	p.schedule()
+	p.mu.Lock()
+	p.scheduleLocked()
+	p.mu.Unlock()
 
 	var upward sync.WaitGroup
 	upward.Go(func() {
@@ -68,31 +59,20 @@ func (p *pipe) run(ctx context.Context) {
 	p.copyDown()
 	upward.Wait()
 	p.conclude()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ends.verdict, p.joined.Add(p.ends.endedAt)
 }
 
-// conclude settles how it ended where nothing has ended it before.
+// conclude ends a connection both of whose directions have ended by themselves.
 func (p *pipe) conclude() {
 	p.mu.Lock()
-	v := p.parted()
+	remoteClosed := !p.ends.over() && p.ends.outcome().cause == RemoteClosed
 	p.mu.Unlock()
-	if v.cause == RemoteClosed {
+	if remoteClosed {
 		p.discard()
 	}
-	p.end(v.cause, v.err)
-}
-
-// parted is how it ended, both directions having ended by themselves. The caller
-// holds mu.
-func (p *pipe) parted() verdict {
-	switch {
-	case p.upErr != nil && p.remoteReadsOn():
-		return verdict{TunnelDropped, p.upErr} // it had said that it would take more
-	case p.unsent:
-		return verdict{RemoteClosed, p.upErr}
-	case p.appRefuses:
-		return verdict{AppGone, nil}
-	}
-	return verdict{Closed, nil}
+	p.note(onBothCopied, nil)
 }
 
 // discard takes what the app still sends to a remote side that has closed fully.
@@ -134,7 +114,7 @@ func (p *pipe) copyUp() {
 			p.closeUpward()
 			return
 		case err != nil:
-			p.end(AppReset, nil)
+			p.note(onAppReset, nil)
 			return
 		}
 	}
@@ -152,7 +132,7 @@ func (p *pipe) endWasAReset() bool {
 	defer p.delivery.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.over
+	return p.ends.over()
 }
 
 // send writes one piece of the app's stream. When the remote side takes no more,
@@ -168,14 +148,11 @@ func (p *pipe) send(data []byte) bool {
 	p.up.Add(int64(n))
 	p.traffic.sent(n)
 	p.touch()
-	now := time.Since(p.joined)
+	now := p.now()
 	by := max(now, time.Duration(p.arriveBy.Load())) + time.Duration(n)*time.Second/slowest
 	p.arriveBy.Store(int64(min(by, now+maxUnderWay*time.Second/slowest)))
 	if err != nil {
-		p.mu.Lock()
-		p.upErr, p.unsent = err, true
-		p.mu.Unlock()
-		p.schedule()
+		p.note(onUnsent, err)
 	}
 	return err == nil
 }
@@ -210,7 +187,7 @@ func (p *pipe) stalled() bool {
 	case p.meetReset():
 		return true
 	case p.silence() >= p.linger() && p.appHasClosed():
-		p.end(AppGone, nil)
+		p.note(onStallAbandoned, nil)
 		return true
 	}
 	return false
@@ -224,14 +201,14 @@ func (p *pipe) meetReset() bool {
 	}
 	defer p.delivery.Unlock()
 	p.mu.Lock()
-	remoteEnded := p.remoteEnded
+	remoteEnded := p.ends.down != downOpen
 	p.mu.Unlock()
 	// Once we have ended our direction too, the kernel calls it a reset even if the
 	// app's end came before; what has come is still to be read, and will tell.
 	if remoteEnded || !hasReset(p.app) {
 		return false
 	}
-	p.end(AppReset, nil)
+	p.note(onAppReset, nil)
 	return true
 }
 
@@ -257,23 +234,17 @@ func (p *pipe) appHasClosed() bool {
 // the remote side can answer.
 func (p *pipe) closeUpward() {
 	p.touch()
-	p.mu.Lock()
-	p.appEnded = true
-	p.mu.Unlock()
-	p.schedule()
-
+	p.note(onAppEnd, nil)
 	var err error
 	if w, ok := p.remote.(interface{ CloseWrite() error }); ok {
 		err = w.CloseWrite()
 	}
 	p.touch()
-	p.mu.Lock()
-	p.upErr, p.told, p.askIn = err, true, firstAsk
-	if p.appRefuses {
-		p.goneAt = time.Now() // what was refused came while this was on its way
+	if err != nil {
+		p.note(onEndUntold, err)
+	} else {
+		p.note(onEndTold, nil)
 	}
-	p.mu.Unlock()
-	p.schedule()
 }
 
 // copyDown carries the remote side's stream to the app. When the app takes no more,
@@ -291,7 +262,7 @@ func (p *pipe) copyDown() {
 			p.closeDownward()
 			return
 		case err != nil:
-			p.end(TunnelDropped, err) // even if the app has gone: what it sent may be lost
+			p.note(onTunnelBreak, err)
 			return
 		}
 	}
@@ -315,25 +286,11 @@ func (p *pipe) deliver(data []byte) bool {
 // before, even if that end has yet to be read, the kernel calls it a broken pipe,
 // and what it sent goes on as if there were nobody in between.
 func (p *pipe) undelivered(err error) {
-	p.mu.Lock()
-	ended := p.appEnded || errors.Is(err, syscall.EPIPE)
-	p.mu.Unlock()
-	if ended {
-		p.refused()
+	if errors.Is(err, syscall.EPIPE) {
+		p.note(onAppRefusal, nil)
 	} else {
-		p.end(AppReset, nil)
+		p.note(onAppWriteError, nil)
 	}
-}
-
-// refused notes that the app has closed fully and takes nothing more.
-func (p *pipe) refused() {
-	p.mu.Lock()
-	p.appRefuses = true
-	if p.goneAt.IsZero() {
-		p.goneAt = time.Now()
-	}
-	p.mu.Unlock()
-	p.schedule()
 }
 
 // closeDownward passes the remote side's end of stream on. An end without a
@@ -341,22 +298,19 @@ func (p *pipe) refused() {
 // target looks, unless it said that it only ends its own direction.
 func (p *pipe) closeDownward() {
 	p.touch()
-	p.mu.Lock()
-	appWaits := !p.appEnded && !p.appRefuses
-	p.remoteEnded = true
-	p.mu.Unlock()
-	if appWaits && p.down.Load() == 0 && !p.remoteReadsOn() && !p.targetReached() {
-		if time.Since(p.joined) <= p.dialTimeout() {
-			p.end(TargetUnreachable, nil)
-		} else {
-			p.end(ClosedWithoutData, nil)
-		}
+	what := onRemoteClose
+	switch {
+	case p.remoteReadsOn():
+		what = onRemoteHalfClose
+	case p.down.Load() == 0 && !p.targetReached():
+		what = onRemoteCloseUnused
+	}
+	if p.note(what, nil) != doWait {
 		return
 	}
 	if w, ok := p.app.(interface{ CloseWrite() error }); ok && w.CloseWrite() != nil {
-		p.refused() // nor has it read what was left; a plain reset is met by copyUp
+		p.note(onAppRefusal, nil) // nor has it read what was left; a plain reset is met by copyUp
 	}
-	p.schedule()
 }
 
 // targetReached reports whether the remote side said that its target answers: an
@@ -373,43 +327,46 @@ func (p *pipe) remoteReadsOn() bool {
 	return ok && h.HalfClosed()
 }
 
-// end closes both connections; the first cause given stands.
-func (p *pipe) end(cause Cause, err error) {
+// note tells ends what happened, and does what follows. It returns what that was.
+func (p *pipe) note(what event, err error) action {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
-		return
+	return p.noteLocked(what, err)
+}
+
+func (p *pipe) noteLocked(what event, err error) (do action) {
+	p.ends, do = p.ends.after(what, p.now(), err)
+	switch do {
+	case doWait:
+		p.scheduleLocked()
+	case doEnd:
+		p.closeLocked(closeOrderly)
+	case doReset:
+		p.closeLocked(reset)
 	}
-	p.over = true
-	p.verdict, p.ended = verdict{cause, err}, time.Now()
+	return do
+}
+
+// closeLocked closes both connections.
+func (p *pipe) closeLocked(closeApp func(net.Conn)) {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	if cause == Closed || cause == RemoteClosed || cause == Lingered && p.remoteEnded {
-		// The app has its end of stream; what it still sends meets a reset by itself.
-		closeOrderly(p.app)
-	} else {
-		reset(p.app)
-	}
+	closeApp(p.app)
 	p.remote.Close() // after an orderly end this waits for the relay
 }
 
-func (p *pipe) touch() { p.active.Store(int64(time.Since(p.joined))) }
+// now is the time since the join, in which everything here is counted.
+func (p *pipe) now() time.Duration { return time.Since(p.joined) }
+
+func (p *pipe) touch() { p.active.Store(int64(p.now())) }
 
 // silence is how long no byte has moved.
 func (p *pipe) silence() time.Duration {
-	return time.Since(p.joined) - time.Duration(p.active.Load())
+	return p.now() - time.Duration(p.active.Load())
 }
 
-// The pauses between questions whether the app has closed fully. The first is
-// short, for most apps do both at once, but not zero: the end of stream arrives
-// before close has returned.
 const (
-	firstAsk = 50 * time.Millisecond
-	maxAsk   = 5 * time.Second
-	// goneGrace is how long the remote side has to answer our Close once the app
-	// has gone. A Hybrid Connection Manager does not until its target ends too.
-	goneGrace = 2 * time.Second
 	// An app that sends a lot and closes leaves it in buffers all along the way,
 	// up to 16 MiB in the relay alone, and dropping the tunnel may cost it. So the
 	// grace begins when the way, at the least that it may carry per second, is
@@ -418,102 +375,58 @@ const (
 	maxUnderWay = 32 << 20
 )
 
-// graceLeft is how long the tunnel still stays, the app having gone at goneAt.
-func (p *pipe) graceLeft() time.Duration {
-	arrived := p.joined.Add(time.Duration(p.arriveBy.Load()))
-	if arrived.Before(p.goneAt) {
-		arrived = p.goneAt
-	}
-	return time.Until(arrived.Add(goneGrace))
-}
-
-// schedule sets the timer to the next moment at which something may be due.
-func (p *pipe) schedule() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.over {
-		return
-	}
-	const never = time.Duration(math.MaxInt64)
-	due := never
+// scheduleLocked sets the timer to the next moment at which something may be due.
+func (p *pipe) scheduleLocked() {
+	at, _ := p.nextLocked()
 	switch {
-	case p.halfDone():
-		due = p.linger() - p.silence()
-		if p.onItsWay() {
-			due = min(due, p.graceLeft())
-		} else if p.canAsk() {
-			due = min(due, p.askIn)
-		}
-	case p.IdleTimeout > 0:
-		due = p.IdleTimeout - p.silence()
-	}
-	switch {
+	case at == never: // and there is no timer, or it was stopped
 	case p.timer != nil:
-		p.timer.Reset(due)
-	case due != never:
-		p.timer = time.AfterFunc(due, func() {
+		p.timer.Reset(at - p.now())
+	default:
+		p.timer = time.AfterFunc(at-p.now(), func() {
 			defer guard(p.Panicked).raise()
 			p.tick()
 		})
 	}
 }
 
-// halfDone reports whether one direction has ended. The caller holds mu.
-func (p *pipe) halfDone() bool { return p.appEnded || p.upErr != nil || p.remoteEnded }
-
-// onItsWay reports whether all that is left is what an app that has closed fully
-// sent, and time for it to arrive. The caller holds mu.
-func (p *pipe) onItsWay() bool { return !p.goneAt.IsZero() && (p.told || p.upErr != nil) }
-
-// canAsk reports whether AppClosed has something to say: the app has ended its
-// stream and the remote side has not. The caller holds mu.
-func (p *pipe) canAsk() bool {
-	return p.AppClosed != nil && p.askIn > 0 && p.appEnded && !p.remoteEnded && p.goneAt.IsZero()
+func (p *pipe) nextLocked() (at time.Duration, what event) {
+	return p.ends.next(time.Duration(p.active.Load()), time.Duration(p.arriveBy.Load()))
 }
 
 // tick runs when the timer fires.
 func (p *pipe) tick() {
-	p.mu.Lock()
-	halfDone, ask := p.halfDone(), p.canAsk()
-	gone := p.onItsWay() && p.graceLeft() <= 0
-	lingered := verdict{Lingered, nil}
-	switch {
-	case p.upErr != nil && p.remoteEnded:
-		lingered = p.parted() // and only the app has not noticed
-	case !p.goneAt.IsZero():
-		lingered.cause = AppGone
+	if p.noteDue() == doAsk {
+		p.note(p.ask(), nil)
 	}
-	p.mu.Unlock()
+}
 
-	switch silence := p.silence(); {
-	case gone:
-		p.end(AppGone, nil)
-	case halfDone && silence >= p.linger():
-		p.end(lingered.cause, lingered.err)
-	case !halfDone && p.IdleTimeout > 0 && silence >= p.IdleTimeout:
-		p.end(IdleTimeout, nil)
-	case ask:
-		p.ask()
+// noteDue notes what is due, or sets the timer anew where bytes have moved since it
+// was set.
+func (p *pipe) noteDue() action {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, what := p.nextLocked()
+	if at > p.now() {
+		p.scheduleLocked()
+		return doWait
 	}
-	p.schedule()
+	return p.noteLocked(what, nil)
 }
 
 // ask finds out whether the app, which has ended its stream, has closed fully.
 // Where nobody can tell, Linger decides.
-func (p *pipe) ask() {
+func (p *pipe) ask() event {
 	closed, err := p.appClosed(p.app)
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	switch {
-	case p.from.disconnected():
-		p.goneAt = time.Now() // by a reset, after which there is no socket to ask about
+	case p.from.disconnected(): // by a reset, after which there is no socket to ask about
+		return onAppFoundClosed
 	case errors.Is(err, errors.ErrUnsupported):
-		p.askIn = 0
+		return onAppUnknown
 	case closed && err == nil:
-		p.goneAt = time.Now()
-	default:
-		p.askIn = min(2*p.askIn, maxAsk)
+		return onAppFoundClosed
 	}
+	return onAppFoundOpen
 }
 
 // appClosed asks AppClosed about an accepted connection.

@@ -276,6 +276,10 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 	return otherwise
 }
 
+func (s *Server) limits() limits {
+	return limits{dial: s.dialTimeout(), linger: s.linger(), idle: max(0, s.IdleTimeout), asks: s.AppClosed != nil}
+}
+
 func (s *Server) logger() *slog.Logger {
 	if s.Logger != nil {
 		return s.Logger
