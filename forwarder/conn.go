@@ -49,10 +49,7 @@ func (c *conn) serve(ctx context.Context) {
 	}
 	p := &pipe{Server: c.Server, traffic: c.traffic, app: c.app, from: c.from, remote: r.remote, before: r.before,
 		joined: time.Now(), ends: ends{limits: c.limits()}}
-	go func() {
-		defer guard(c.Panicked).raise()
-		c.carry(ctx, p)
-	}()
+	go c.guarded(func() { c.carry(ctx, p) })()
 }
 
 // hasLeft reports whether the app has reset the connection, or ended its stream
@@ -121,7 +118,7 @@ func (c *conn) dial(ctx context.Context) (r reached) {
 	defer cancelTimeout()
 
 	last := make(chan struct{})
-	stop := watch(c.Panicked, c.from, cancel, last)
+	stop := watch(c.guarded, c.from, cancel, last)
 	r.remote, r.err = c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, Last: last})
 	r.before = stop()
 	if r.err == nil && r.before.err != nil {

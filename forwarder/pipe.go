@@ -42,20 +42,14 @@ type pipe struct {
 // run copies until both directions have ended, closes both connections, and
 // returns why and when the connection was over.
 func (p *pipe) run(ctx context.Context) (v verdict, ended time.Time) {
-	unhook := context.AfterFunc(ctx, func() {
-		defer guard(p.Panicked).raise()
-		p.note(onShutdown, nil)
-	})
+	unhook := context.AfterFunc(ctx, p.guarded(func() { p.note(onShutdown, nil) }))
 	defer unhook()
 	p.mu.Lock()
 	p.scheduleLocked()
 	p.mu.Unlock()
 
 	var upward sync.WaitGroup
-	upward.Go(func() {
-		defer guard(p.Panicked).raise()
-		p.copyUp()
-	})
+	upward.Go(p.guarded(p.copyUp))
 	p.copyDown()
 	upward.Wait()
 	p.conclude()
@@ -87,10 +81,7 @@ func (p *pipe) discard() {
 // read during the dial.
 func (p *pipe) copyUp() {
 	p.watched.Store(true)
-	p.stall = time.AfterFunc(stallCheck, func() {
-		defer guard(p.Panicked).raise()
-		p.checkStall()
-	})
+	p.stall = time.AfterFunc(stallCheck, p.guarded(p.checkStall))
 	defer p.stall.Stop()
 	if len(p.before.data) > 0 && !p.send(p.before.data) {
 		return
@@ -383,10 +374,7 @@ func (p *pipe) scheduleLocked() {
 	case p.timer != nil:
 		p.timer.Reset(at - p.now())
 	default:
-		p.timer = time.AfterFunc(at-p.now(), func() {
-			defer guard(p.Panicked).raise()
-			p.tick()
-		})
+		p.timer = time.AfterFunc(at-p.now(), p.guarded(p.tick))
 	}
 }
 

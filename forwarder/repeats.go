@@ -18,9 +18,9 @@ const (
 // repeats counts what is not written. There is a goroutine per open window, and
 // no more windows than endpoints, causes and reasons allow.
 type repeats struct {
-	log      *slog.Logger
-	panicked guard
-	over     chan struct{} // closed when all connections have ended
+	log     *slog.Logger
+	guarded func(f func()) func()
+	over    chan struct{} // closed when all connections have ended
 
 	mu      sync.Mutex
 	windows map[likeness]*window
@@ -36,8 +36,8 @@ type likeness struct {
 
 type window struct{ lines, counted int }
 
-func newRepeats(log *slog.Logger, panicked guard) *repeats {
-	return &repeats{log: log, panicked: panicked, over: make(chan struct{}), windows: make(map[likeness]*window)}
+func newRepeats(log *slog.Logger, guarded func(f func()) func()) *repeats {
+	return &repeats{log: log, guarded: guarded, over: make(chan struct{}), windows: make(map[likeness]*window)}
 }
 
 // whole reports whether a connection that failed gets its own line, and counts it
@@ -52,10 +52,7 @@ func (r *repeats) whole(ctx context.Context, l likeness) bool {
 	if w == nil {
 		w = new(window)
 		r.windows[l] = w
-		r.waiting.Go(func() {
-			defer r.panicked.raise()
-			r.await(l)
-		})
+		r.waiting.Go(r.guarded(func() { r.await(l) }))
 	}
 	if w.lines == repeatLines {
 		w.counted++

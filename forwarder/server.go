@@ -68,10 +68,9 @@ type Server struct {
 	Logger *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
-	// Panicked is called on a goroutine that panics, with the panic's value and
-	// the goroutine's stack, and ends the process. If it returns, or is nil, the
-	// panic takes its course.
-	Panicked func(value any, stack []byte)
+	// Guard wraps what runs on each goroutine, so that the caller can recover from
+	// its panics. Nil leaves it as it is.
+	Guard func(f func()) func()
 }
 
 // Serve accepts from listeners until ctx ends. It then still accepts while
@@ -84,15 +83,12 @@ func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
 	run := &run{
 		Server:  s,
 		slots:   make(chan struct{}, s.maxConnections()),
-		dialers: dialers{jobs: make(chan func()), over: serving.Done(), panicked: s.Panicked},
-		repeats: newRepeats(s.logger(), s.Panicked),
+		dialers: dialers{jobs: make(chan func()), over: serving.Done(), guarded: s.guarded},
+		repeats: newRepeats(s.logger(), s.guarded),
 	}
 	var loops sync.WaitGroup
 	for _, ln := range listeners {
-		loops.Go(func() {
-			defer guard(s.Panicked).raise()
-			run.accept(serving, ln)
-		})
+		loops.Go(s.guarded(func() { run.accept(serving, ln) }))
 	}
 
 	<-ctx.Done()
@@ -278,6 +274,14 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 
 func (s *Server) limits() limits {
 	return limits{dial: s.dialTimeout(), linger: s.linger(), idle: max(0, s.IdleTimeout), asks: s.AppClosed != nil}
+}
+
+// guarded returns f as it runs on a goroutine of its own.
+func (s *Server) guarded(f func()) func() {
+	if s.Guard == nil {
+		return f
+	}
+	return s.Guard(f)
 }
 
 func (s *Server) logger() *slog.Logger {

@@ -90,7 +90,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		AppClosed:      func(app, us netip.AddrPort) (bool, error) { return appClosed(app, us, us) },
 		Logger:         log,
 		Hooks:          p.monitor.Connections(),
-		Panicked:       panicked,
+		Guard:          panicked.guarded,
 	}
 	if cfg.Capture == config.Redirect {
 		p.capture(lanes(cfg), log)

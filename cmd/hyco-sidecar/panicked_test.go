@@ -26,26 +26,26 @@ import (
 // provocations make a part of the program panic with "provoked", and wait.
 var provocations = map[string]func(t *testing.T, panicked guard){
 	"the forwarder, while dialling": func(t *testing.T, panicked guard) {
-		forward(t, &forwarder.Server{Panicked: panicked, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+		forward(t, &forwarder.Server{Guard: panicked.guarded, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
 			panic("provoked")
 		}})
 	},
 	"the forwarder, in a hook": func(t *testing.T, panicked guard) {
 		forward(t, &forwarder.Server{
-			Panicked: panicked,
-			Dial:     func(context.Context, forwarder.Request) (net.Conn, error) { return nil, errors.New("no relay") },
-			Hooks:    forwarder.Hooks{Closed: func(forwarder.Summary) { panic("provoked") }},
+			Guard: panicked.guarded,
+			Dial:  func(context.Context, forwarder.Request) (net.Conn, error) { return nil, errors.New("no relay") },
+			Hooks: forwarder.Hooks{Closed: func(forwarder.Summary) { panic("provoked") }},
 		})
 	},
 	"the forwarder, by a nil pointer": func(t *testing.T, panicked guard) {
 		var missing *endpoint
-		forward(t, &forwarder.Server{Panicked: panicked, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+		forward(t, &forwarder.Server{Guard: panicked.guarded, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
 			return nil, errors.New(missing.name)
 		}})
 	},
 	"a token source": func(t *testing.T, panicked guard) {
 		client := &relayclient.Client{Endpoint: "contoso.servicebus.example", Panicked: panicked}
-		forward(t, &forwarder.Server{Panicked: panicked, Dial: dialer([]endpoint{{
+		forward(t, &forwarder.Server{Guard: panicked.guarded, Dial: dialer([]endpoint{{
 			name: "sql01.corp.example:1433", client: client, tokens: badTokens{},
 		}})})
 	},
