@@ -51,7 +51,7 @@ func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}
 	for len(e.data) < maxEarly {
 		data, err := app.read()
 		e.data = append(e.data, data...)
-		app.done()
+		app.giveBack()
 		switch {
 		case err == nil:
 			continue
@@ -84,7 +84,7 @@ func awaitReset(app *reader, cancel context.CancelCauseFunc, enough <-chan struc
 			return nil
 		case <-look.C:
 		}
-		if hasReset(app.conn) {
+		if takeReset(app.conn) {
 			cancel(errAppLeft)
 			return errAppLeft
 		}

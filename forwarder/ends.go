@@ -10,7 +10,7 @@ import (
 // lock: pipe says what happened (after), asks what is due and when (next), and does
 // what the action says. Times are counted from the join.
 //
-// Three things are known, each by itself:
+// Three states change independently of each other:
 //
 //	app's stream     upOpen ──onAppEnd──▶ upEnding ──onEndTold────▶ upEnded
 //	                    │                    └───────onEndUntold──▶ upUntold
@@ -20,14 +20,16 @@ import (
 //	                    └───────onRemoteClose, onRemoteCloseUnused─▶ downClosed
 //
 //	the app          appHere ──onAppUnknown──▶ appUnknown
-//	                    ├────onAppFoundClosed─────┤───▶ appLeft
-//	                    │                         │        │
-//	                    └─onAppRefusal, onAppWriteError────┴──▶ appRefuses
+//	                    └──────────┬──────────────┘
+//	                               ├──onAppFoundClosed──▶ appLeft
+//	                               │                         │
+//	                               └──────────────────────┬──┘
+//	                       onAppRefusal, onAppWriteError──┴──▶ appRefuses
 //
 // The connection is over at the first event that has a verdict: always at
 // onAppReset, onTunnelBreak, onStallAbandoned, onShutdown, onBothCopied,
 // onGraceOver, onLingerOver and onIdleOver; at onAppWriteError while the app's
-// stream has not ended; at onRemoteCloseUnused while the app awaits something.
+// stream has not ended; at onRemoteCloseUnused while, besides, it takes what comes.
 type ends struct {
 	limits
 	up      upState
@@ -59,7 +61,7 @@ const (
 	upEnded                 // the remote side knows
 	upUntold                // the remote side could not be told
 	upLost                  // the remote side takes no more; some of the app's bytes were not delivered
-	upStates
+	upStates                // how many there are
 )
 
 // downState is how far the remote side's stream has come.
@@ -69,7 +71,7 @@ const (
 	downOpen       downState = iota
 	downHalfClosed           // it has ended, and the remote side said that it reads on
 	downClosed               // it has ended, and nothing was said
-	downStates
+	downStates               // how many there are
 )
 
 // appState is what is known of the app apart from its stream.
@@ -80,46 +82,7 @@ const (
 	appUnknown                 // it takes what comes, and nobody can tell whether it has closed fully
 	appLeft                    // it has closed fully
 	appRefuses                 // it has closed fully, and has not taken all
-	appStates
-)
-
-// event is something that happened to a joined connection.
-type event uint8
-
-const (
-	onAppEnd            event = iota // the app's end of stream was read
-	onEndTold                        // the remote side was told of it
-	onEndUntold                      // the remote side could not be told of it
-	onUnsent                         // a write to the remote side failed
-	onRemoteHalfClose                // the remote side's end of stream was read, and it said that it reads on
-	onRemoteClose                    // the remote side's end of stream was read
-	onRemoteCloseUnused              // the remote side's end of stream was read, no byte came before, nor a word of its target
-	onAppRefusal                     // the app takes nothing more, having ended its stream before
-	onAppWriteError                  // a write to the app failed; the end of its stream may have been before
-	onAppReset                       // the app reset the connection
-	onTunnelBreak                    // a read of the remote side failed
-	onStallAbandoned                 // a write to the remote side was stuck for Linger, and its app has closed fully
-	onBothCopied                     // both directions have ended by themselves
-	onShutdown                       // the server ends
-	onAskDue                         // askAt is reached
-	onAppFoundClosed                 // asked about, the app has closed fully
-	onAppFoundOpen                   // asked about, it has not
-	onAppUnknown                     // asked about, it cannot be told
-	onGraceOver                      // what an app that has left had sent had its time to arrive
-	onLingerOver                     // with one side ended, the other was silent for Linger
-	onIdleOver                       // with both sides open, both were silent for IdleTimeout
-	events
-)
-
-// action is what pipe does after an event.
-type action uint8
-
-const (
-	doNothing action = iota // the connection is over since before
-	doWait                  // for what is due next
-	doAsk                   // whether the app has closed fully, then wait
-	doEnd                   // close the app's connection as an end of stream, and the remote one
-	doReset                 // reset the app's connection, and close the remote one
+	appStates                  // how many there are
 )
 
 // The pauses between questions whether the app has closed fully. The first is
@@ -170,8 +133,8 @@ func (e ends) after(what event, now time.Duration, err error) (ends, action) {
 	case onRemoteClose:
 		e.endDown(downClosed)
 	case onRemoteCloseUnused:
+		// This is what a listener that cannot reach its target looks like.
 		if e.down == downOpen && e.sends() && e.app != appRefuses {
-			// So looks a listener that could not reach its target.
 			if now <= e.dial {
 				return e.end(now, verdict{TargetUnreachable, nil})
 			}

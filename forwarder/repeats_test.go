@@ -109,7 +109,7 @@ func TestOfAStormTenLinesAreWrittenAndTheRestIsCounted(t *testing.T) {
 
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		want = append(want, "connections failed alike no_listener 490")
+		want = append(want, "similar failures suppressed no_listener 490")
 		wantLines(t, b.said(t), want)
 
 		b.fail(t, 10) // in a new window, and not one too many
@@ -147,7 +147,7 @@ func TestAShutdownTellsWhatWasCounted(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("Serve has waited %v for a window's end", took)
 		}
-		wantLines(t, b.said(t), append(repeated("connection closed no_listener 0", 10), "connections failed alike no_listener 3"))
+		wantLines(t, b.said(t), append(repeated("connection closed no_listener 0", 10), "similar failures suppressed no_listener 3"))
 	})
 }
 

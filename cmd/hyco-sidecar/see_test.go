@@ -23,7 +23,7 @@ func TestWarningsTellWhereTheyAreExplained(t *testing.T) {
 		{"by the reason", func(l *slog.Logger) { l.Warn("connection closed", cause, reason) }, "cause reason see=no_listener"},
 		{"by the cause", func(l *slog.Logger) { l.Warn("connection closed", cause) }, "cause see=dial_failed"},
 		{"a reason that is not known", func(l *slog.Logger) { l.Warn("connection closed", "reason", "", cause) }, "cause reason see=dial_failed"},
-		{"by the message", func(l *slog.Logger) { l.Error("accept fails, trying on", "error", errors.New("EMFILE")) }, "error see=accept-fails-trying-on"},
+		{"by the message", func(l *slog.Logger) { l.Error("accept failed, retrying", "error", errors.New("EMFILE")) }, "error see=accept-failed-retrying"},
 		{"with attributes of before", func(l *slog.Logger) { l.With(reason).Warn("connection closed") }, "reason see=no_listener"},
 		{"beside a group", func(l *slog.Logger) { l.With("a", 1).WithGroup("g").With("b", 2).Warn("connection closed", cause) }, "a g see=dial_failed"},
 		{"in a group in a group", func(l *slog.Logger) { l.WithGroup("g").WithGroup("h").Warn("connection closed", cause) }, "g see=dial_failed"},
@@ -59,7 +59,7 @@ func TestWarningsTellWhereTheyAreExplained(t *testing.T) {
 
 func TestAHeadingsAnchorIsGitHubs(t *testing.T) {
 	for heading, want := range map[string]string{
-		"accept fails, trying on":                        "accept-fails-trying-on",
+		"accept failed, retrying":                        "accept-failed-retrying",
 		"connections have to wait: the limit is reached": "connections-have-to-wait-the-limit-is-reached",
 		"DNS queries fail: raise the limit (ulimit -n)":  "dns-queries-fail-raise-the-limit-ulimit--n",
 		"`no_listener`": "no_listener",
