@@ -96,7 +96,7 @@ const (
 	goneGrace = 2 * time.Second
 )
 
-// over reports whether the connection is.
+// over reports whether the connection has ended.
 func (e *ends) over() bool { return e.verdict.cause != "" }
 
 // sends reports whether the app's stream has not ended, as far as is known.
