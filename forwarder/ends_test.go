@@ -261,3 +261,19 @@ func TestWhatIsDue(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkEnds takes a connection through an ordinary life.
+func BenchmarkEnds(b *testing.B) {
+	l := limits{dial: 30 * time.Second, linger: 2 * time.Minute, asks: true}
+	b.ReportAllocs()
+	for b.Loop() {
+		e := ends{limits: l}
+		for now, what := range []event{onAppEnd, onEndTold, onAppFoundOpen, onRemoteClose, onBothCopied} {
+			e, _ = e.after(what, time.Duration(now)*time.Second, nil)
+			_, _ = e.next(0, 0)
+		}
+		if e.verdict.cause != Closed {
+			b.Fatal(e.verdict)
+		}
+	}
+}
