@@ -34,13 +34,3 @@ func (c Cause) orderly() bool {
 	}
 	return false
 }
-
-// Next is what to do about a cause that its error does not explain, as half a
-// sentence, or empty.
-func (c Cause) Next() string {
-	switch c {
-	case TargetUnreachable, ClosedWithoutData:
-		return "check from the Hybrid Connection Manager's machine that it resolves the endpoint's name and reaches its port"
-	}
-	return ""
-}

@@ -31,12 +31,9 @@ const watchAfter = 200 * time.Millisecond
 // watch reads ahead from app, the only way to learn that it has left, until stop
 // is called, which returns what was read. A reset cancels the dial; an end of
 // stream without a byte closes last.
-func watch(panicked guard, app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
+func watch(guarded func(f func()) func(), app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
 	done, enough := make(chan early, 1), make(chan struct{})
-	timer := time.AfterFunc(watchAfter, func() {
-		defer panicked.raise()
-		done <- readAhead(app, cancel, last, enough)
-	})
+	timer := time.AfterFunc(watchAfter, guarded(func() { done <- readAhead(app, cancel, last, enough) }))
 	return func() early {
 		if timer.Stop() {
 			return early{}
@@ -54,7 +51,7 @@ func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}
 	for len(e.data) < maxEarly {
 		data, err := app.read()
 		e.data = append(e.data, data...)
-		app.done()
+		app.giveBack()
 		switch {
 		case err == nil:
 			continue
@@ -87,7 +84,7 @@ func awaitReset(app *reader, cancel context.CancelCauseFunc, enough <-chan struc
 			return nil
 		case <-look.C:
 		}
-		if hasReset(app.conn) {
+		if takeReset(app.conn) {
 			cancel(errAppLeft)
 			return errAppLeft
 		}

@@ -25,19 +25,19 @@ type Summary struct {
 	Err    error // what went wrong, nil where nothing did
 }
 
-func (h *Hooks) accepted(target string) {
+func (h *Hooks) tellAccepted(target string) {
 	if h.Accepted != nil {
 		h.Accepted(target)
 	}
 }
 
-func (h *Hooks) dialled(target string, took time.Duration, err error) {
+func (h *Hooks) tellDialled(target string, took time.Duration, err error) {
 	if h.Dialled != nil {
 		h.Dialled(target, took, err)
 	}
 }
 
-func (h *Hooks) closed(s Summary) {
+func (h *Hooks) tellClosed(s Summary) {
 	if h.Closed != nil {
 		h.Closed(s)
 	}

@@ -85,7 +85,7 @@ func (e *endpoint) closed(s forwarder.Summary) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended[s.Cause]++
-	f := &Failure{At: time.Now(), ID: s.ID, Reason: string(s.Cause), Next: s.Cause.Next()}
+	f := &Failure{At: time.Now(), ID: s.ID, Reason: string(s.Cause), Next: next(s.Cause)}
 	switch s.Cause {
 	case forwarder.DialFailed, forwarder.AppGaveUp:
 		if s.Err == nil {
@@ -116,6 +116,15 @@ func (e *endpoint) closed(s forwarder.Summary) {
 	f.See = advice.See(f.Reason)
 	e.failure = f
 	e.failed++
+}
+
+// next is what to do about a cause that its error does not explain, or empty.
+func next(cause forwarder.Cause) string {
+	switch cause {
+	case forwarder.TargetUnreachable, forwarder.ClosedWithoutData:
+		return "check from the Hybrid Connection Manager's machine that it resolves the endpoint's name and reaches its port"
+	}
+	return ""
 }
 
 // reason is the label of a failed dial.
