@@ -22,17 +22,17 @@ func (c *Client) Clock(ctx context.Context) (offset time.Duration, err error) {
 	if err == nil {
 		defer l.Close()
 		p.stage.Store(StageUpgrade)
-		offset, err = t.askTime(ctx, exchange{l})
+		offset, err = t.askTime(ctx, linkTransport{l})
 	}
 	if err != nil {
-		return 0, t.refused(ctx, p.reached(), nil, err)
+		return 0, t.answered(ctx, p.current(), nil, err)
 	}
 	return offset, nil
 }
 
 // askTime makes the request. Whatever the relay answers, its date counts.
 func (t *try) askTime(ctx context.Context, transport http.RoundTripper) (time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+t.Endpoint+"/", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+t.Namespace+"/", nil)
 	if err != nil {
 		return 0, err
 	}

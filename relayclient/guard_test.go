@@ -2,6 +2,7 @@ package relayclient_test
 
 import (
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -27,15 +28,22 @@ func TestAPanicIsHandedOn(t *testing.T) {
 		in        string // a function on the stack
 	}{
 		{"while it pings", time.Millisecond, nil, "checkAlive"},
-		{"while it answers a ping", time.Hour, frame(ws.OpPing, true, "there?"), "answer"},
+		{"while it answers a ping", time.Hour, frame(ws.OpPing, true, "there?"), "sendPong"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			type panicked struct{ value, stack string }
 			told := make(chan panicked, 1)
 			near, far := memnet.Pipe()
-			conn := relayclient.Guarded(unwritable{near}, test.keepAlive, func(value any, stack []byte) {
-				told <- panicked{value.(string), string(stack)}
-				runtime.Goexit() // where a process would end; what it leaves is left to the test's
+			conn := relayclient.Guarded(unwritable{near}, test.keepAlive, func(f func()) func() {
+				return func() {
+					defer func() {
+						if v := recover(); v != nil {
+							told <- panicked{v.(string), string(debug.Stack())}
+							runtime.Goexit() // where a process would end; what it leaves is left to the test's
+						}
+					}()
+					f()
+				}
 			})
 			go func() { _, _ = conn.Read(make([]byte, 1)) }()
 			_, _ = far.Write(test.arrives)

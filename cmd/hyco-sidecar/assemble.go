@@ -48,14 +48,14 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 	}
 	p.endpoints = plan(cfg, func(namespace string) *relayclient.Client {
 		return &relayclient.Client{
-			Endpoint:        namespace,
+			Namespace:       namespace,
 			RootCAs:         cfg.RootCAs,
 			KeepAlive:       cfg.KeepAlive,
 			WarmConnections: cfg.WarmConnections,
 			UserAgent:       "hyco-sidecar/" + version(),
 			Control:         control(cfg),
 			Logger:          log,
-			Panicked:        panicked,
+			Guard:           panicked.guarded,
 		}
 	})
 	p.credentials = newCredentials(environ, cfg, p.identities, log)

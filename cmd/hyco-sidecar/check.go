@@ -159,7 +159,7 @@ Exit codes, of the first stage that fails; 2 stands for wrong settings or argume
 func newChecker(cfg config.Config, ids *identities) *check.Checker {
 	client := func(c config.Connection, hooks relayclient.Hooks) *relayclient.Client {
 		return &relayclient.Client{
-			Endpoint:  c.Namespace,
+			Namespace: c.Namespace,
 			RootCAs:   cfg.RootCAs,
 			UserAgent: "hyco-sidecar/" + version(),
 			Control:   control(cfg),

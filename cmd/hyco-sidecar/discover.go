@@ -120,8 +120,8 @@ func (d *discoverer) ask(ctx context.Context, wanted []config.Connection, ids *i
 	found := make([]discovery, len(wanted))
 	fewAtOnce(d.panicked, len(wanted), func(i int) {
 		c := wanted[i]
-		client := &relayclient.Client{Endpoint: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
-			Nameserver: nameserver(d.cfg, d.upstreams), Control: control(d.cfg), Panicked: d.panicked}
+		client := &relayclient.Client{Namespace: c.Namespace, RootCAs: d.cfg.RootCAs, UserAgent: "hyco-sidecar/" + version(),
+			Nameserver: nameserver(d.cfg, d.upstreams), Control: control(d.cfg), Guard: d.panicked.guarded}
 		defer client.Close()
 		said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.both(c)...)})
 		if err == nil {

@@ -44,7 +44,7 @@ var provocations = map[string]func(t *testing.T, panicked guard){
 		}})
 	},
 	"a token source": func(t *testing.T, panicked guard) {
-		client := &relayclient.Client{Endpoint: "contoso.servicebus.example", Panicked: panicked}
+		client := &relayclient.Client{Namespace: "contoso.servicebus.example", Guard: panicked.guarded}
 		forward(t, &forwarder.Server{Panicked: panicked, Dial: dialer([]endpoint{{
 			name: "sql01.corp.example:1433", client: client, tokens: badTokens{},
 		}})})
