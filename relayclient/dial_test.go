@@ -90,8 +90,8 @@ func start(t *testing.T, adjust func(*fakerelay.Server)) *world {
 	serve(t, func(ctx context.Context) error { return w.relay.Serve(ctx, ln) })
 	w.client = &relayclient.Client{
 		Namespace: w.addr,
-		RootCAs:  w.roots,
-		Logger:   slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		RootCAs:   w.roots,
+		Logger:    slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return w
 }

@@ -152,7 +152,7 @@ func (e ends) nextOurTurn() (ends, action) {
 	switch {
 	case e.ours == oursClosed:
 		return e, doNothing
-	case e.conn == connGone, e.conn == connDead:
+	case e.conn == connGone, e.conn == connDead, e.conn == connShut:
 		return e, refuse
 	}
 	e.ours = oursClosed
