@@ -125,7 +125,7 @@ func (t *try) noteTimings(p *progress) {
 	t.TLS = time.Duration(max(0, secured-connected))
 }
 
-// failed describes a failure before the relay has answered.
+// failed describes a failure at stage, before the relay has answered.
 func (t *try) failed(stage Stage, err error) *DialError {
 	_, readyMade := t.tokens.(*SharedAccessSignature)
 	e := &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
@@ -153,7 +153,7 @@ func (t *try) answered(ctx context.Context, stage Stage, resp *http.Response, er
 	return e
 }
 
-// concise takes the URL and the library's prefixes off a network error, and
+// concise takes the URL and the library's prefix off a network error, and
 // names the time-out where it was one.
 func concise(ctx context.Context, err error) error {
 	if ctx.Err() != nil {

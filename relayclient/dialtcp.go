@@ -15,7 +15,7 @@ import (
 // name that does not exist as it is, is left to the search list. The caller closes the
 // connection.
 func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{Resolver: c.names.resolver(c.nameserver(), c.guarded), Control: c.Control}
+	dialer := net.Dialer{Resolver: c.names.resolver(c.nameserver(), c.guarded), Control: c.control()}
 	conn, err := dialer.DialContext(ctx, "tcp", rooted(address))
 	unresolved, ok := errors.AsType[*net.DNSError](err)
 	switch {
@@ -37,6 +37,18 @@ func (c *Client) dialTCP(ctx context.Context, address string) (net.Conn, error) 
 		}
 	}
 	return conn, nil
+}
+
+// control is Control, which package net calls on a goroutine of its own where a name has
+// addresses of both families: it runs within guarded, as the look-up does.
+func (c *Client) control() func(network, address string, raw syscall.RawConn) error {
+	if c.Control == nil {
+		return nil
+	}
+	return func(network, address string, raw syscall.RawConn) (err error) {
+		c.guarded(func() { err = c.Control(network, address, raw) })()
+		return err
+	}
 }
 
 // nameserver is how to connect to a nameserver.

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// link is a connection to the relay that has finished its TLS handshake and
-// carried nothing yet.
+// link is a connection to the relay that has finished its TLS handshake and carried nothing
+// yet.
 type link struct {
 	*tls.Conn
 	socket  *socket // the TCP connection beneath; nil where it cannot be read without waiting

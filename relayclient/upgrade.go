@@ -41,8 +41,8 @@ func (t *try) noteClock(resp *http.Response) {
 	}
 }
 
-// shakeHands performs the WebSocket handshake (RFC 6455 §4.1) and returns the
-// connection that it was performed on.
+// shakeHands performs the WebSocket handshake (RFC 6455 §4.1) and returns the connection that
+// it was performed on, for frames.
 func (t *try) shakeHands(ctx context.Context, transport http.RoundTripper) (io.ReadWriteCloser, *http.Response, error) {
 	h := &handover{RoundTripper: transport}
 	ws, resp, err := websocket.Dial(ctx, t.connectURL(t.req), &websocket.DialOptions{
@@ -57,17 +57,16 @@ func (t *try) shakeHands(ctx context.Context, transport http.RoundTripper) (io.R
 		return nil, resp, err
 	}
 	h.done = true
-	_ = ws.CloseNow() // gives the library's buffers back, and closes nothing
+	_ = ws.CloseNow() // gives the library's buffers back, and closes nothing: see handover.Close
 	return h.ReadWriteCloser, resp, nil
 }
 
-// handover is the http.RoundTripper of one handshake. It stands between the
-// library and the upgraded connection, which the library judges and then leaves
-// to us.
+// handover is the http.RoundTripper of one handshake. It stands between the WebSocket library
+// and the upgraded connection, which the library must neither read nor close.
 type handover struct {
 	http.RoundTripper
-	io.ReadWriteCloser
-	done bool
+	io.ReadWriteCloser      // the upgraded connection; nil without a 101
+	done               bool // it is ours: Close leaves it open
 }
 
 func (h *handover) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -76,21 +75,22 @@ func (h *handover) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		// The library would wait for a body, and nobody reads it.
+		// The library would read the body, and wait for it, although nobody needs it.
 		resp.Body.Close()
 		resp.Body = http.NoBody
 		return resp, nil
 	}
-	if tunnel, ok := resp.Body.(io.ReadWriteCloser); ok { // else the library says what is wrong
+	if tunnel, ok := resp.Body.(io.ReadWriteCloser); ok { // else the library returns an error
 		h.ReadWriteCloser = tunnel
 		resp.Body = h
 	}
 	return resp, nil
 }
 
-// Read is what the library does with an answer that it does not accept.
+// Read returns nothing: the library reads only an answer that it does not accept.
 func (h *handover) Read([]byte) (int, error) { return 0, io.EOF }
 
+// Close closes the upgraded connection unless the handshake has succeeded.
 func (h *handover) Close() error {
 	if h.done {
 		return nil
