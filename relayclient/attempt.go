@@ -95,7 +95,7 @@ func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 	if t.tokens != nil {
 		token, err := t.credential.token(ctx, t.audience(t.req.Entity))
 		if err != nil {
-			return nil, t.failed(StageToken, err)
+			return nil, t.failure(StageToken, err)
 		}
 		t.header.Set("ServiceBusAuthorization", token)
 	}
@@ -112,7 +112,7 @@ func (t *try) join(ctx context.Context) (*Conn, *DialError) {
 	l, err := t.connect(ctx, p)
 	t.noteTimings(p)
 	if err != nil {
-		return nil, t.failed(p.current(), concise(ctx, err))
+		return nil, t.failure(p.current(), concise(ctx, err))
 	}
 	return t.upgrade(ctx, l)
 }
@@ -125,8 +125,8 @@ func (t *try) noteTimings(p *progress) {
 	t.TLS = time.Duration(max(0, secured-connected))
 }
 
-// failed describes a failure at stage, before the relay has answered.
-func (t *try) failed(stage Stage, err error) *DialError {
+// failure describes a failure at stage, before the relay has answered.
+func (t *try) failure(stage Stage, err error) *DialError {
 	_, readyMade := t.tokens.(*SharedAccessSignature)
 	e := &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
 		anonymous: t.tokens == nil, readyMade: readyMade, bearer: isBearer(t.header.Get("ServiceBusAuthorization"))}
@@ -136,10 +136,10 @@ func (t *try) failed(stage Stage, err error) *DialError {
 	return e
 }
 
-// answered describes a request that failed at stage; resp is the relay's answer, nil when
+// requestFailure describes a request that failed at stage; resp is the relay's answer, nil when
 // there was none.
-func (t *try) answered(ctx context.Context, stage Stage, resp *http.Response, err error) *DialError {
-	e := t.failed(stage, concise(ctx, err))
+func (t *try) requestFailure(ctx context.Context, stage Stage, resp *http.Response, err error) *DialError {
+	e := t.failure(stage, concise(ctx, err))
 	switch {
 	case resp == nil:
 		if stage == StageUpgrade && isNonsense(e.Err) {

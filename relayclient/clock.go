@@ -25,7 +25,7 @@ func (c *Client) Clock(ctx context.Context) (offset time.Duration, err error) {
 		offset, err = t.askTime(ctx, linkTransport{l})
 	}
 	if err != nil {
-		return 0, t.answered(ctx, p.current(), nil, err)
+		return 0, t.requestFailure(ctx, p.current(), nil, err)
 	}
 	return offset, nil
 }

@@ -35,8 +35,8 @@ func newConn(tunnel io.ReadWriteCloser, raw net.Conn, socket *socket, interval t
 	return c
 }
 
-// note takes what an opening learnt, before the Conn is anybody else's.
-func (c *Conn) note(learnt opened) {
+// noteOpening takes what an opening learnt. Only who dials has the Conn yet.
+func (c *Conn) noteOpening(learnt opened) {
 	c.reached = learnt.reached
 	if learnt.closesBoth {
 		c.lifetime.note(closesBoth)

@@ -44,7 +44,7 @@ func (c *Client) describe(ctx context.Context, req Request, credential *choice) 
 	t := &try{Client: c, req: req, tokens: credential.source, header: make(http.Header)}
 	question, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.Namespace+"/"+escapePath(req.Entity)+"?api-version=2016-07", nil)
 	if err != nil {
-		return Description{}, t.failed(StageUpgrade, err)
+		return Description{}, t.failure(StageUpgrade, err)
 	}
 	question.Close = true
 	question.Header.Set("X-PROCESS-AT", "ServiceBus")
@@ -52,7 +52,7 @@ func (c *Client) describe(ctx context.Context, req Request, credential *choice) 
 	if t.tokens != nil {
 		token, err := credential.token(ctx, t.audience(req.Entity))
 		if err != nil {
-			return Description{}, t.failed(StageToken, err)
+			return Description{}, t.failure(StageToken, err)
 		}
 		question.Header.Set("Authorization", token)
 		t.header.Set("ServiceBusAuthorization", token)
@@ -60,28 +60,29 @@ func (c *Client) describe(ctx context.Context, req Request, credential *choice) 
 	p := newProgress()
 	l, err := c.connect(ctx, p)
 	if err != nil {
-		return Description{}, t.answered(ctx, p.current(), nil, err)
+		return Description{}, t.requestFailure(ctx, p.current(), nil, err)
 	}
 	defer l.Close()
 	resp, body, err := l.get(question)
 	if err != nil {
-		return Description{}, t.answered(ctx, StageUpgrade, nil, err)
+		return Description{}, t.requestFailure(ctx, StageUpgrade, nil, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		failed := t.answered(ctx, StageUpgrade, resp, nil)
+		failed := t.requestFailure(ctx, StageUpgrade, resp, nil)
 		failed.explain(body)
 		return Description{}, failed
 	}
 	d, err := readEntry(body)
 	if err != nil {
-		failed := t.failed(StageUpgrade, err)
+		failed := t.failure(StageUpgrade, err)
 		failed.Status = resp.StatusCode
 		return Description{}, failed
 	}
 	return d, nil
 }
 
-// get asks question over l and returns the answer with the beginning of its body.
+// get asks question over l and returns the answer with the beginning of its body, which needs
+// no Close: closing l ends it.
 func (l *link) get(question *http.Request) (resp *http.Response, body []byte, err error) {
 	err = within(question.Context(), l, l.guarded, func() error {
 		if err := question.Write(l); err != nil {
@@ -91,7 +92,6 @@ func (l *link) get(question *http.Request) (resp *http.Response, body []byte, er
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close()
 		body, err = io.ReadAll(io.LimitReader(resp.Body, maxDescription))
 		return err
 	})

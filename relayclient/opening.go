@@ -52,7 +52,7 @@ func (c *Client) sendPreamble(ctx context.Context, conn *Conn, req Request) *Dia
 		return err
 	})
 	if err == nil {
-		conn.note(learnt)
+		conn.noteOpening(learnt)
 		return nil
 	}
 	conn.Close()

@@ -94,7 +94,8 @@ func (c *Client) askHTTP(conn net.Conn, user *url.Userinfo) error {
 	if err := req.Write(conn); err != nil {
 		return err
 	}
-	// What it reads ahead would be lost, but there is nothing: the relay waits for our first bytes.
+	// The bufio.Reader has read nothing ahead that could be lost: the relay waits for our
+	// first bytes.
 	resp, err := readFinal(bufio.NewReader(&limitedReader{conn, maxResponse}), req)
 	switch {
 	case err != nil && isNonsense(err):
@@ -113,7 +114,7 @@ func (c *Client) askHTTP(conn net.Conn, user *url.Userinfo) error {
 		answer.phrase = sanitize(phrase)
 	}
 	switch resp.StatusCode {
-	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // which tinyproxy answers to a wrong password
+	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // tinyproxy answers 401 to a wrong password
 		answer.kind, answer.schemes = ErrProxyUnauthorized, schemes(resp.Header["Proxy-Authenticate"])
 	}
 	return answer
@@ -134,7 +135,7 @@ func (c *Client) askSOCKS(conn net.Conn, user *url.Userinfo) error {
 		return nil
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op != "read" && op.Op != "write" {
-		err = op.Err // without addresses, which say nothing of the relay's
+		err = op.Err // without addresses: they are the proxy's, which the DialError names already
 	}
 	return socksRefusal(err)
 }

@@ -28,8 +28,8 @@ var (
 	responseHeads = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
 )
 
-// RoundTrip sends req and reads the answer's head. The body of a 101 is the
-// connection; any other answer's is left unread.
+// RoundTrip sends req and reads the answer's head. The body of a 101 is the connection; the
+// body of any other answer is left unread.
 func (x linkTransport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	err = within(req.Context(), x, x.guarded, func() error {
 		resp, err = x.roundTrip(req)

@@ -28,7 +28,7 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 	t.Resumed, t.HelloRetry = state.DidResume, state.HelloRetryRequest
 	if err != nil {
 		l.Close()
-		return nil, t.answered(ctx, StageUpgrade, resp, err)
+		return nil, t.requestFailure(ctx, StageUpgrade, resp, err)
 	}
 	return newConn(tunnel, l.Conn, l.socket, t.keepAlive(), t.guarded), nil
 }
