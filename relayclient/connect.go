@@ -37,7 +37,7 @@ func (c *Client) handshake(ctx context.Context, p *progress, curve uint32) (*lin
 	if l.socket == conn { // else the records on it are those of TLS with a proxy
 		l.socket.records.on = true
 	}
-	if err := within(ctx, conn, c.guarded, l.Handshake); err != nil {
+	if err := within(ctx, conn, l.guarded, l.Handshake); err != nil {
 		conn.Close()
 		c.forgetNames(ctx)
 		return nil, err

@@ -30,7 +30,7 @@ func (t *try) upgrade(ctx context.Context, l *link) (*Conn, *DialError) {
 		l.Close()
 		return nil, t.requestFailure(ctx, StageUpgrade, resp, err)
 	}
-	return newConn(tunnel, l.Conn, l.socket, t.keepAlive(), t.guarded), nil
+	return newConn(tunnel, l.Conn, l.socket, t.keepAlive(), l.guarded), nil
 }
 
 // noteClock notes how far this machine's clock is from the relay's, if there is an answer
