@@ -7,20 +7,6 @@ import (
 	"github.com/miekg/dns"
 )
 
-const (
-	headerLen = 12  // RFC 1035 section 4.1.1
-	optLen    = 11  // RFC 6891 section 6.1.2: an OPT record without options
-	minUDP    = 512 // RFC 1035 section 4.2.1: what a client without EDNS takes
-
-	flagQR = 1 << 7 // in the header's third byte
-	flagAA = 1 << 2
-	flagTC = 1 << 1
-	flagRD = 1 << 0
-	flagAD = 1 << 5 // in its fourth
-	flagCD = 1 << 4
-	flagDO = 1 << 7 // in the seventh byte of an OPT's record head (RFC 3225 section 3)
-)
-
 // A query is a client's message, read as far as is needed to answer it or to
 // pass it on.
 type query struct {
@@ -53,7 +39,8 @@ func parseQuery(raw []byte) *query {
 }
 
 // parse makes q the query of a message, of which it keeps parts. It reports
-// false where parseQuery returns nil.
+// false for a message that must not be answered at all: too short to have an id,
+// or itself a response.
 func (q *query) parse(raw []byte) bool {
 	if len(raw) < headerLen || raw[2]&flagQR != 0 {
 		return false
@@ -99,15 +86,15 @@ func (q *query) parseBody() (fault int) {
 	q.edns = true
 	q.size = max(minUDP, int(binary.BigEndian.Uint16(opt[3:])))
 	q.do = opt[7]&flagDO != 0
-	q.plain = opt[7]&^flagDO == 0 && opt[8] == 0 && len(opt) == optLen && len(q.raw) == end+optLen && q.raw[11] == 1 // not in another section
+	q.plain = opt[7]&^flagDO == 0 && opt[8] == 0 && len(opt) == optLen && len(q.raw) == end+optLen && q.raw[inAdditional] == 1 // not in another section
 	if version := opt[6]; version != 0 {
 		return dns.RcodeBadVers
 	}
 	return dns.RcodeSuccess
 }
 
-// dropped returns why parseQuery refuses a message.
-func dropped(raw []byte) Dropped {
+// dropReason returns why a message is none that parse accepts.
+func dropReason(raw []byte) Dropped {
 	if len(raw) < headerLen {
 		return DroppedStump
 	}
@@ -135,49 +122,11 @@ func (q *query) clone() *query {
 	return &c
 }
 
-// questionEnd returns where the question of a message with one question ends.
-// Its name must be written out: there is nothing before it to point to.
-func questionEnd(msg []byte) (end int, ok bool) {
-	end, pointer, ok := skipName(msg, headerLen)
-	if !ok || pointer || end+4 > len(msg) || end-headerLen > 255 { // RFC 1035 section 2.3.4
-		return 0, false
+// copyIDAndQuestion makes reply, which answers the same question, one to q: it
+// gets q's id, and the name in the case in which q wrote it.
+func (q *query) copyIDAndQuestion(reply []byte) {
+	copy(reply[:2], q.raw)
+	if reply[5] == 1 { // a server that did not understand may leave it out
+		copy(reply[headerLen:], q.question)
 	}
-	return end + 4, true
-}
-
-// findOPT steps over the records of msg from off on, and returns the last OPT
-// record and how many there are; ok is false if the records do not fit into
-// the message or an OPT is not owned by the root.
-func findOPT(msg []byte, off int) (opt []byte, count int, ok bool) {
-	for rr := range recordsOf(msg, off) {
-		if rr == nil {
-			return nil, 0, false
-		}
-		if rr.rrtype == dns.TypeOPT {
-			if rr.whole[0] != 0 {
-				return nil, 0, false
-			}
-			opt = rr.whole
-			count++
-		}
-	}
-	return opt, count, true
-}
-
-// skipName returns where the name at off ends, without following a
-// compression pointer (RFC 1035 section 4.1.4).
-func skipName(msg []byte, off int) (end int, pointer, ok bool) {
-	for off < len(msg) {
-		switch c := int(msg[off]); {
-		case c == 0:
-			return off + 1, false, true
-		case c < 64:
-			off += 1 + c
-		case c >= 0xC0:
-			return off + 2, true, off+2 <= len(msg)
-		default: // 0x40 and 0x80 are reserved
-			return 0, false, false
-		}
-	}
-	return 0, false, false
 }

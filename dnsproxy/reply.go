@@ -6,19 +6,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A record is one of ours: what belongs to a name, without the name.
+// A record is an own one: what belongs to a name, without the name.
 type record struct {
 	rrtype uint16
 	rdata  []byte // in wire form, without compression
 }
-
-// Where a header counts the records of a section. What is made here has so few
-// that the lower byte is enough.
-const (
-	inAnswer     = 7
-	inAuthority  = 9
-	inAdditional = 11
-)
 
 // appendHead appends the head of a reply to b, which is empty, and the question
 // as it was asked (RFC 1035 section 4.1).
@@ -37,7 +29,8 @@ func (q *query) appendHead(b []byte, rcode int, authoritative bool) []byte {
 	return b
 }
 
-// appendRecord appends a record that the name in the question owns.
+// appendRecord appends a record that the name in the question owns. Replies made
+// here have so few records that the lower byte of a section's count is enough.
 func appendRecord(b []byte, section int, r record, ttl uint32) []byte {
 	b[section]++
 	b = append(b, 0xC0, headerLen) // RFC 1035 section 4.1.4

@@ -76,7 +76,7 @@ func alive(query []byte) []byte {
 
 // testPool belongs to a bubble of synctest. It waits for its sockets in the end.
 func testPool(t *testing.T, n *network, addrs ...string) *pool {
-	t.Cleanup(func() { time.Sleep(laneTime) })
+	t.Cleanup(func() { time.Sleep(socketTime) })
 	s := &Server{dial: n.dial}
 	for _, a := range addrs {
 		s.Upstreams = append(s.Upstreams, netip.MustParseAddrPort(a))
@@ -137,14 +137,14 @@ func TestASilentUpstreamIsAskedLastUntilAProbeIsAnswered(t *testing.T) {
 		n := &network{hosts: map[string]func([]byte) []byte{first: alive, second: alive}}
 		p := (&Server{dial: n.dial, Upstreams: []netip.AddrPort{netip.MustParseAddrPort(first), netip.MustParseAddrPort(second)}}).proxy()
 		ctx, cancel := context.WithCancel(t.Context())
-		defer p.flying.Wait()
+		defer p.goroutines.Wait()
 		defer cancel()
 		p.pool.ctx = ctx
-		p.flying.Go(func() { p.watch(ctx, p.pool.upstreams[0]) })
+		p.goroutines.Go(func() { p.watch(ctx, p.pool.upstreams[0]) })
 		ask := func(wantAsked string, wantTook time.Duration) {
 			t.Helper()
-			time.Sleep(laneTime) // so that the query has a socket of its own
-			synctest.Wait()      // for what the probes do at this time
+			time.Sleep(socketTime) // so that the query has a socket of its own
+			synctest.Wait()        // for what the probes do at this time
 			n.log()
 			start := time.Now()
 			if _, err := p.pool.forward(t.Context(), testQuery(t), "udp"); err != nil {
@@ -233,7 +233,7 @@ func TestTheCanaryIsAskedUntilTheUpstreamAnswers(t *testing.T) {
 				n := &network{hosts: map[string]func([]byte) []byte{first: test.before}}
 				s := &Server{dial: n.dial, Upstreams: []netip.AddrPort{netip.MustParseAddrPort(first)}}
 				p := s.proxy()
-				t.Cleanup(func() { time.Sleep(laneTime) })
+				t.Cleanup(func() { time.Sleep(socketTime) })
 				time.AfterFunc(7*time.Second, func() {
 					n.mu.Lock()
 					defer n.mu.Unlock()
@@ -281,7 +281,7 @@ func TestIdleAndSlowClientsMakeRoom(t *testing.T) {
 		go func() { done <- new(Server).Serve(ctx, nil, []net.Listener{ln}) }()
 		start := time.Now()
 		var gone atomic.Int64
-		for i := range maxTCPConns {
+		for i := range maxTCPClients {
 			near, far := net.Pipe()
 			ln.conns <- far
 			go func() {
@@ -295,7 +295,7 @@ func TestIdleAndSlowClientsMakeRoom(t *testing.T) {
 			}()
 		}
 		if took := time.Since(start); took != 0 {
-			t.Errorf("the first %d waited %v", maxTCPConns, took)
+			t.Errorf("the first %d waited %v", maxTCPClients, took)
 		}
 		near, far := net.Pipe()
 		ln.conns <- far // in place of the one that was silent for longest
@@ -316,8 +316,8 @@ func TestIdleAndSlowClientsMakeRoom(t *testing.T) {
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if gone.Load() != maxTCPConns {
-			t.Errorf("%d of %d are gone", gone.Load(), maxTCPConns)
+		if gone.Load() != maxTCPClients {
+			t.Errorf("%d of %d are gone", gone.Load(), maxTCPClients)
 		}
 		cancel()
 		if err := <-done; err != nil {

@@ -195,7 +195,7 @@ func TestTheLastQueryIsKnownToTheSecond(t *testing.T) {
 		{-time.Hour + time.Millisecond, -time.Hour},
 		{time.Hour, time.Hour},
 	} {
-		u.note(noon.Add(test.at))
+		u.add(noon.Add(test.at))
 		if got := u.read(); got.Queries != uint64(i+1) || !got.Last.Equal(noon.Add(test.want)) {
 			t.Errorf("at %v got %v, want %v", test.at, got, noon.Add(test.want))
 		}
@@ -208,6 +208,6 @@ func BenchmarkUsage(b *testing.B) {
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		u.asked(q, now)
+		u.count(q, now)
 	}
 }

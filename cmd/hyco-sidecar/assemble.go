@@ -44,7 +44,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 		Version:   version(),
 		Control:   control(cfg),
 		Logger:    log,
-		Panicked:  panicked,
+		Guard:     panicked.guarded,
 	}
 	p.endpoints = plan(cfg, func(namespace string) *relayclient.Client {
 		return &relayclient.Client{

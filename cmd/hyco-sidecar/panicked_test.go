@@ -50,10 +50,10 @@ var provocations = map[string]func(t *testing.T, panicked guard){
 		}})})
 	},
 	"the resolver, over UDP": func(t *testing.T, panicked guard) {
-		resolve(t, "udp", &dnsproxy.Server{Panicked: panicked, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+		resolve(t, "udp", &dnsproxy.Server{Guard: panicked.guarded, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
 	},
 	"the resolver, over TCP": func(t *testing.T, panicked guard) {
-		resolve(t, "tcp", &dnsproxy.Server{Panicked: panicked, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+		resolve(t, "tcp", &dnsproxy.Server{Guard: panicked.guarded, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
 	},
 	"the resolver, while it asks": func(t *testing.T, panicked guard) {
 		nobody, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -62,7 +62,7 @@ var provocations = map[string]func(t *testing.T, panicked guard){
 		}
 		nobody.Close()
 		resolve(t, "udp", &dnsproxy.Server{
-			Panicked:  panicked,
+			Guard:     panicked.guarded,
 			Upstreams: []netip.AddrPort{nobody.LocalAddr().(*net.UDPAddr).AddrPort()},
 			Hooks:     dnsproxy.Hooks{Asked: func(dnsproxy.Asked) { panic("provoked") }},
 		})

@@ -18,15 +18,15 @@ const Canary = "hyco-sidecar.internal"
 // records: what fits an Ethernet frame and IPv6's least MTU unfragmented.
 const ourSize = 1232
 
-// answerer knows all that can be answered without asking anybody. It is
-// immutable.
+// An answerer answers the names of the table, those of this process, and queries
+// that are refused whatever their name. It is immutable.
 type answerer struct {
 	table      *Table
 	ttl        uint32 // seconds
 	noData     record // of the table's names
 	canary     record
 	canaryName []byte // in wire form
-	probeName  []byte // likewise: the name by which this instance finds loops
+	probeName  []byte // the name by which this instance finds loops, in wire form
 }
 
 // newAnswerer returns the answerer of an instance.
@@ -47,7 +47,7 @@ func newAnswerer(table *Table, ttl time.Duration, version, instance string) answ
 }
 
 // answer appends the reply to q to b, which is empty, and says what it is. It
-// returns nil if q is to be forwarded.
+// returns nil if q is neither one of these names nor to be refused.
 func (a *answerer) answer(b []byte, q *query) ([]byte, Answered) {
 	if q.fault != dns.RcodeSuccess {
 		return q.refuse(b, q.fault)
@@ -72,7 +72,8 @@ func (a *answerer) answer(b []byte, q *query) ([]byte, Answered) {
 	return q.appendOPT(b, dns.RcodeSuccess), Answered{Source: source, Type: Type(q.qtype)}
 }
 
-// refuse returns what answer returns for a query that has no answer but rcode.
+// refuse appends a reply to b, which is empty, that has no answer but rcode, and
+// says what it is.
 func (q *query) refuse(b []byte, rcode int) ([]byte, Answered) {
 	b = q.appendOPT(q.appendHead(b, rcode, false), rcode)
 	return b, Answered{Source: SourceRefused, Type: Type(q.qtype), Rcode: Rcode(rcode)}
