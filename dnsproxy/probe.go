@@ -75,8 +75,7 @@ func (p *proxy) watch(ctx context.Context, u *upstream) {
 // is not.
 func (p *proxy) excludeIfLoop(ctx context.Context, u *upstream, instance string) {
 	if instance == p.instance && !u.loops.Swap(true) {
-		p.log.LogAttrs(ctx, slog.LevelError,
-			"DNS upstream leads back to this process and is not used: set HYCO_DNS_UPSTREAMS to resolvers that do not",
+		p.log.LogAttrs(ctx, slog.LevelError, "DNS upstream leads back to this process and is not used",
 			slog.String("upstream", u.addr.String()))
 	}
 }

@@ -69,9 +69,7 @@ func (s *siblings) check(ctx context.Context, q *query, reply []byte) {
 	found := Sibling{Name: strings.TrimSuffix(name, ".")}
 	found.Configured = slices.MaxFunc(own, func(a, b string) int { return commonPrefix(a, found.Name) - commonPrefix(b, found.Name) })
 	s.log.LogAttrs(ctx, slog.LevelInfo, "an app asked for a name next to a configured one, and no resolver knows it",
-		slog.String("name", found.Name), slog.String("configured", found.Configured),
-		slog.String("next", "if the configured one sends its clients there, as Kafka, MongoDB and Redis Cluster do: "+
-			"create a hybrid connection whose endpoint is this name and its port, and add it (HYCO_CONNECTION_N_ENDPOINT or HYCO_ENDPOINTS)"))
+		slog.String("name", found.Name), slog.String("configured", found.Configured))
 	if s.hook != nil {
 		s.hook(found)
 	}

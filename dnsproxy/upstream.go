@@ -108,7 +108,7 @@ func (p *pool) noteFailure(ctx context.Context, a *attempt, err error) {
 		return // we are stopping, which says nothing about the upstream
 	}
 	if outOfFiles(err) {
-		p.noFiles.warn(ctx, p.log, "DNS queries fail: raise the limit of open files (ulimit -n)", slog.Any("error", err))
+		p.noFiles.warn(ctx, p.log, "DNS queries fail: too many open files", slog.Any("error", err))
 	} else if a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true) {
 		a.u.wakeWatch()
 	}

@@ -112,11 +112,7 @@ func (u *usage) reportUse(ctx context.Context, log *slog.Logger, hook func(Usage
 	case <-timer.C:
 	}
 	log.LogAttrs(ctx, slog.LevelWarn, "no app has asked this resolver for a name since it started",
-		slog.Any("dns", listen), slog.String("waited", unusedAfter.String()),
-		slog.String("next", "have /etc/resolv.conf in the app's container name this resolver and no other: in Kubernetes mount that file there "+
-			"or set dnsPolicy None with dnsConfig, in docker compose share this container's network as well (network_mode)"),
-		slog.String("otherwise", "if it does, the app looks elsewhere or remembers: an IP address in its settings, a hosts file, a resolver of its own, "+
-			"answers from before this start. Give it the endpoint's name and restart it; if its hosts file has the lines of `hyco-sidecar config --hosts`, all is well"))
+		slog.Any("dns", listen), slog.String("waited", unusedAfter.String()))
 	hook(Usage{})
 	select {
 	case <-ctx.Done():
