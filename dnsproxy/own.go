@@ -10,12 +10,12 @@ import (
 
 // Canary is the name at which the Server answers for itself: a TXT record
 // with the two strings "hyco-sidecar <version>" and "instance=<id>", where the
-// id is drawn anew by every call of Serve. The TTL is 0, so that no cache
-// between two instances answers for the other.
+// id is drawn anew by every call of [Server.Serve]. The TTL is 0, so that a cache
+// between two instances does not give the one's answer for the other.
 const Canary = "hyco-sidecar.internal"
 
-// ourSize is the largest message we take over UDP, as announced in our OPT
-// records: what fits an Ethernet frame and IPv6's least MTU unfragmented.
+// ourSize is the largest message we take over UDP, in bytes, as announced in our
+// OPT records: what fits IPv6's least MTU of 1280 bytes unfragmented.
 const ourSize = 1232
 
 // An answerer answers the names of the table, those of this process, and queries
@@ -79,6 +79,7 @@ func (q *query) refuse(b []byte, rcode int) ([]byte, Answered) {
 	return b, Answered{Source: SourceRefused, Type: Type(q.qtype), Rcode: Rcode(rcode)}
 }
 
+// instancePrefix stands before the instance's id in a string of the canary.
 const instancePrefix = "instance="
 
 // seconds returns d as a TTL: whole seconds, rounded down.

@@ -42,7 +42,7 @@ func appendRecord(b []byte, section int, r record, ttl uint32) []byte {
 }
 
 // appendOPT ends a reply with an OPT record, if the client sent one (RFC 6891
-// section 6.1.1): with the upper bits of rcode, and with these options.
+// section 6.1.1). The record has the upper bits of rcode and these options.
 func (q *query) appendOPT(b []byte, rcode int, options ...byte) []byte {
 	if !q.edns {
 		return b
@@ -50,7 +50,7 @@ func (q *query) appendOPT(b []byte, rcode int, options ...byte) []byte {
 	b[inAdditional]++
 	do := byte(0)
 	if q.do {
-		do = flagDO // RFC 3225 section 3: it is copied
+		do = flagDO // RFC 3225 section 3: a reply copies it
 	}
 	b = append(b, 0)
 	b = binary.BigEndian.AppendUint16(b, dns.TypeOPT)
@@ -60,8 +60,8 @@ func (q *query) appendOPT(b []byte, rcode int, options ...byte) []byte {
 	return append(b, options...)
 }
 
-// serverFailure returns a SERVFAIL with the reason for those who understand it
-// (RFC 8914 section 2).
+// serverFailure returns a SERVFAIL, with code and text as the reason for clients
+// with EDNS (RFC 8914 section 2).
 func (q *query) serverFailure(code uint16, text string) []byte {
 	text = text[:min(len(text), 128)] // a reply of ours fits every client
 	option := binary.BigEndian.AppendUint16(nil, dns.EDNS0EDE)
