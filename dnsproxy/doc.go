@@ -82,11 +82,12 @@
 // # Where to read
 //
 // An own name: udp.go or tcp.go receives the message, serveClients in resolve.go
-// has query.go read it and own.go answer it, whose reply reply.go composes.
+// has query.go read it and answer.go compose the reply.
 //
 // Any other name goes on in resolve.go: answerNow looks into cache.go, answerLater
-// and start share a query by pending.go, and resolve runs it. forwarding.go asks
+// and start share the query by pending.go, and resolve runs it. forwarding.go asks
 // one upstream after the other, in the order of upstream.go, each by socket.go (or
-// upstreamtcp.go), which finds the replies by match.go. What probe.go learns
-// meanwhile changes the order.
+// upstreamtcp.go), where match.go tells replies from strays. What the cache keeps
+// of a reply is in cachedreply.go. Beside the queries, probe.go finds out which
+// upstreams answer.
 package dnsproxy

@@ -128,8 +128,9 @@ func (p *proxy) answerLater(ctx context.Context, due *sync.WaitGroup, network st
 	}
 	due.Add(1)
 	const clientsPerQuery = 16 // on average
-	if p.waiting.Add(1) > clientsPerQuery*int64(cap(p.inFlight)) || !p.start(ctx, key, network, w) {
-		p.overloaded.warn(ctx, p.log, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", cap(p.inFlight)))
+	limit := cap(p.pending.places)
+	if p.waiting.Add(1) > clientsPerQuery*int64(limit) || !p.start(ctx, key, network, w) {
+		p.overloaded.warn(ctx, p.log, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", limit))
 		done(q.serverFailure(dns.ExtendedErrorCodeOther, "too many queries in flight"), SourceRefused)
 	}
 }
@@ -138,46 +139,28 @@ func (p *proxy) answerLater(ctx context.Context, due *sync.WaitGroup, network st
 // already running. Key is the query's in the cache; without one it is never
 // shared. Start reports false if too many queries wait for upstreams.
 func (p *proxy) start(ctx context.Context, key []byte, network string, w waiter) bool {
-	if key == nil {
-		if !p.reserve() {
-			return false
+	var pendingKey []byte
+	if key != nil {
+		pendingKey = append(append(pendingKey, key...), network...)
+		if network == "udp" { // where a reply may be cut to the size that its client takes
+			pendingKey = binary.BigEndian.AppendUint16(pendingKey, uint16(w.q.size))
 		}
-		p.goroutines.Go(p.guarded(func() {
-			p.resolve(ctx, nil, network, w.q, func() []waiter { return []waiter{w} })
-		}))
-		return true
 	}
-	// A reply over UDP may have been cut to the size that its client takes.
-	pendingKey := append(append([]byte(nil), key...), network...)
-	if network == "udp" {
-		pendingKey = binary.BigEndian.AppendUint16(pendingKey, uint16(w.q.size))
-	}
-	shared, ok := p.pending.join(pendingKey, w, p.reserve)
-	if ok && !shared {
-		key = pendingKey[:len(key)]
-		p.goroutines.Go(p.guarded(func() {
-			p.resolve(ctx, key, network, w.q, func() []waiter { return p.pending.finish(pendingKey) })
-		}))
+	joined, ok := p.pending.join(pendingKey, w)
+	if ok && !joined {
+		key = pendingKey[:len(key)] // the caller's is scratch
+		p.goroutines.Go(p.guarded(func() { p.resolve(ctx, key, pendingKey, network, w) }))
 	}
 	return ok
 }
 
-// reserve takes one of the places for queries that wait for upstreams, and reports
-// false if none is free. Resolve frees it.
-func (p *proxy) reserve() bool {
-	select {
-	case p.inFlight <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-// resolve has upstreams answer q, keeps the reply in the cache, and hands it to
-// those whom finish returns, each with the id and in the case of its own query.
-func (p *proxy) resolve(ctx context.Context, key []byte, network string, q *query, finish func() []waiter) {
+// resolve has upstreams answer the query of first, keeps the reply in the cache,
+// and hands it to all who wait for it by then, each with the id and in the case of
+// its own query.
+func (p *proxy) resolve(ctx context.Context, key, pendingKey []byte, network string, first waiter) {
+	q := first.q
 	reply, err := p.pool.forward(ctx, q, network)
-	<-p.inFlight
+	p.pending.release()
 	if err == nil {
 		p.siblings.check(ctx, q, reply)
 	}
@@ -198,7 +181,7 @@ func (p *proxy) resolve(ctx context.Context, key []byte, network string, q *quer
 			p.cache.forget(key) // RFC 8767 section 4: it knows better than what we keep
 		}
 	}
-	for _, w := range finish() {
+	for _, w := range p.pending.finish(pendingKey, first) {
 		mine := reply
 		if w.q != q && reply != nil {
 			mine = slices.Clone(reply)

@@ -133,11 +133,10 @@ type proxy struct {
 	usage    *usage
 	siblings *siblings
 
-	inFlight   chan struct{} // one element for each query that waits for upstreams
-	waiting    atomic.Int64  // clients that wait for these
+	waiting    atomic.Int64 // clients whose queries are pending
 	tcpClients tcpClients
 
-	overloaded    rateLimit // of the warning that inFlight is full
+	overloaded    rateLimit // of the warning that pending is full
 	acceptFailing rateLimit // of the warning that no TCP connection can be accepted
 
 	log        *slog.Logger
@@ -153,7 +152,7 @@ func (s *Server) proxy() *proxy {
 		cache:      newCache(cmp.Or(s.CacheSize, 4096)),
 		instance:   newInstance(),
 		usage:      newUsage(s.Self),
-		inFlight:   make(chan struct{}, max(1, cmp.Or(s.MaxInFlight, 1024))),
+		pending:    pending{places: make(chan struct{}, max(1, cmp.Or(s.MaxInFlight, 1024)))},
 		tcpClients: tcpClients{limit: maxTCPClients},
 		log:        cmp.Or(s.Logger, slog.New(slog.DiscardHandler)),
 		answered:   s.Hooks.Answered,
