@@ -75,7 +75,7 @@ type dialer struct {
 
 func (d dialer) client(namespace string, hooks relayclient.Hooks) *relayclient.Client {
 	return &relayclient.Client{
-		Endpoint:  namespace,
+		Namespace: namespace,
 		RootCAs:   d.plan.Config.RootCAs,
 		UserAgent: plan.UserAgent(),
 		Control:   plan.Control(d.plan.Config),

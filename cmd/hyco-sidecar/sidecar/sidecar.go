@@ -63,7 +63,7 @@ func New(p plan.Plan, o Options) *Sidecar {
 		Version:   plan.Version(),
 		Control:   plan.Control(cfg),
 		Logger:    s.log,
-		Panicked:  logging.Panicked(o.Guard),
+		Guard:     o.Guard,
 	}
 	s.monitor = admin.NewMonitor(admin.Plan{
 		Version:        plan.Version(),
@@ -98,9 +98,9 @@ func New(p plan.Plan, o Options) *Sidecar {
 		AppClosed: func(app, us netip.AddrPort) (bool, error) {
 			return kernel.AppClosed(app, s.routes.destination(us), us)
 		},
-		Logger:   s.log,
-		Hooks:    s.monitor.Connections(),
-		Panicked: logging.Panicked(o.Guard),
+		Logger: s.log,
+		Hooks:  s.monitor.Connections(),
+		Guard:  o.Guard,
 	}
 	if p.Lanes != nil {
 		s.keeper = &capture.Keeper{
@@ -118,7 +118,7 @@ func New(p plan.Plan, o Options) *Sidecar {
 func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 	cfg := s.plan.Config
 	return &relayclient.Client{
-		Endpoint:        namespace,
+		Namespace:       namespace,
 		RootCAs:         cfg.RootCAs,
 		KeepAlive:       cfg.KeepAlive,
 		WarmConnections: cfg.WarmConnections,
@@ -126,7 +126,7 @@ func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 		Control:         plan.Control(cfg),
 		Logger:          s.log,
 		Hooks:           s.monitor.Relay(namespace),
-		Panicked:        logging.Panicked(s.guard),
+		Guard:           s.guard,
 	}
 }
 
