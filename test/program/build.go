@@ -5,8 +5,17 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"runtime/debug"
+	"slices"
 	"strings"
 )
+
+// RaceDetector reports whether the caller itself was built with the race detector,
+// so that what it builds can be as well.
+func RaceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
 
 // Build compiles packages, named as go build takes them, into the folder dir.
 // They are static programs as in the image, or, with race, ones with the race
