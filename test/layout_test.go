@@ -47,6 +47,7 @@ var homes = map[string][]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/log":          {"cmd/hyco-sidecar/identity"},
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy":       {"cmd/hyco-sidecar/identity"},
 	"github.com/golang-jwt/jwt/v5":                              {"test/fakeentra"},
+	"github.com/prometheus/procfs":                              {"test/program"},
 	"github.com/google/nftables":                                {"cmd/hyco-sidecar/capture"},
 	"github.com/google/nftables/binaryutil":                     {"cmd/hyco-sidecar/capture"},
 	"github.com/google/nftables/expr":                           {"cmd/hyco-sidecar/capture"},

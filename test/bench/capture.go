@@ -100,13 +100,18 @@ func captureMain() int {
 	if depth == "2" {
 		return captureBenchmark().Main(os.Args[2:])
 	}
+	attributes, err := apart()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench-capture: %v\n", err)
+		return 1
+	}
 	signals := make(chan os.Signal, 1) // the innermost obeys them
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", apartVariable, len(depth)+1))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
-	err := cmd.Run()
+	cmd.SysProcAttr = attributes
+	err = cmd.Run()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return failed.ExitCode()
 	}

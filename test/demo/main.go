@@ -5,21 +5,21 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"hyco-sidecar/test/program"
 )
 
 func main() {
@@ -66,20 +66,20 @@ func demo(ctx context.Context, programs string) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	relay, err := start(ctx, programs, "hyco-devrelay", nil, "-listen", "127.0.0.1:0",
+	relay, err := start(programs, "hyco-devrelay", nil, "-listen", "127.0.0.1:0",
 		"-ca-file", filepath.Join(scratch, "ca.pem"), "orders-hc="+endpoint+"@"+private.Addr().String())
 	if err != nil {
 		return err
 	}
-	defer relay.stop()
-	settings, err := relay.settings()
+	defer stop(relay)
+	settings, err := settings(ctx, relay)
 	if err != nil {
 		return err
 	}
 	say("a stand-in relay runs, with a listener for the hybrid connection orders-hc; they print the sidecar's settings")
 
 	// The sidecar.
-	dns, err := freePort()
+	dns, err := program.FreeAddress("127.0.0.1")
 	if err != nil {
 		return err
 	}
@@ -91,12 +91,12 @@ func demo(ctx context.Context, programs string) error {
 	for _, s := range settings {
 		note("%s", secret.ReplaceAllString(s, "${1}[not shown]"))
 	}
-	sidecar, err := start(ctx, programs, "hyco-sidecar", settings)
+	sidecar, err := start(programs, "hyco-sidecar", settings)
 	if err != nil {
 		return err
 	}
-	defer sidecar.stop()
-	if err := sidecar.await("msg=ready"); err != nil {
+	defer stop(sidecar)
+	if _, err := sidecar.Await(ctx, &sidecar.Stderr, "msg=ready"); err != nil {
 		return err
 	}
 	say("hyco-sidecar is ready; it is the resolver at %s", dns)
@@ -134,13 +134,14 @@ func demo(ctx context.Context, programs string) error {
 	note("%s", resp.Status)
 	note("%s", strings.TrimSpace(string(body)))
 
-	if err := sidecar.await("msg=\"connection closed\""); err != nil {
+	line, err := sidecar.Await(ctx, &sidecar.Stderr, "msg=\"connection closed\"")
+	if err != nil {
 		return err
 	}
 	say("the sidecar's log has one line for that connection")
-	note("%s", sidecar.last)
+	note("%s", line)
 
-	if err := sidecar.stop(); err != nil {
+	if err := stop(sidecar); err != nil {
 		return err
 	}
 	say("told to stop, the sidecar drained and exited with code 0")
@@ -149,96 +150,30 @@ func demo(ctx context.Context, programs string) error {
 
 var secret = regexp.MustCompile(`(SharedAccessKey=)[^;]*`)
 
-// program is one of ours at work.
-type program struct {
-	name   string
-	cmd    *exec.Cmd
-	stdout *bufio.Scanner
-	stderr *bufio.Scanner
-	last   string // the line of stderr that was waited for
+// start starts one of our programs with these settings and with the caller's environment,
+// but for settings in that. The caller stops it.
+func start(folder, name string, settings []string, args ...string) (*program.Process, error) {
+	environ := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "HYCO_") })
+	return program.Start(program.Command{Path: filepath.Join(folder, name), Args: args, Env: append(environ, settings...)})
 }
 
-func start(ctx context.Context, folder, name string, environ []string, args ...string) (*program, error) {
-	p := &program{name: name, cmd: exec.CommandContext(ctx, filepath.Join(folder, name), args...)}
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "HYCO_") {
-			p.cmd.Env = append(p.cmd.Env, kv)
-		}
+// stop ends a program, which has to end well. It may be called again.
+func stop(p *program.Process) error {
+	code, err := p.Stop(syscall.SIGTERM, 30*time.Second)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("exit code %d", code)
 	}
-	p.cmd.Env = append(p.cmd.Env, environ...)
-	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
-	}
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.stdout, p.stderr = bufio.NewScanner(stdout), bufio.NewScanner(stderr)
-	return p, p.cmd.Start()
-}
-
-// settings reads the lines that hyco-devrelay prints until it is ready.
-func (p *program) settings() ([]string, error) {
-	var settings []string
-	for p.stdout.Scan() {
-		switch line := p.stdout.Text(); {
-		case line == "# ready":
-			return settings, nil
-		case !strings.HasPrefix(line, "#"):
-			settings = append(settings, line)
-		}
-	}
-	return nil, p.died()
-}
-
-// await reads the log until a line has text.
-func (p *program) await(text string) error {
-	for p.stderr.Scan() {
-		if p.last = p.stderr.Text(); strings.Contains(p.last, text) {
-			return nil
-		}
-	}
-	return p.died()
-}
-
-// died reports a program that ended too early, with what it said.
-func (p *program) died() error {
-	said := []string{p.last}
-	for p.stderr.Scan() {
-		said = append(said, p.stderr.Text())
-	}
-	return errors.Join(fmt.Errorf("%s ended too early: %s", p.name, strings.Join(said, "\n")), p.stop())
-}
-
-// stop ends the program and returns how it ended. It may be called again.
-func (p *program) stop() error {
-	if p.cmd.ProcessState != nil {
-		return nil
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	for p.stderr.Scan() { // a full pipe would keep it from ending
-	}
-	if err := p.cmd.Wait(); err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
+		return fmt.Errorf("%s: %w", p.Name(), err)
 	}
 	return nil
 }
 
-// freePort returns an address for the resolver that is free for UDP and TCP.
-func freePort() (string, error) {
-	for range 100 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		addr := tcp.Addr().String()
-		udp, err := net.ListenPacket("udp", addr)
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			return addr, nil
-		}
+// settings waits until hyco-devrelay is ready and returns those that it has printed.
+func settings(ctx context.Context, relay *program.Process) ([]string, error) {
+	if _, err := relay.Await(ctx, &relay.Stdout, "# ready"); err != nil {
+		return nil, err
 	}
-	return "", errors.New("no port is free for both UDP and TCP")
+	lines := strings.Split(strings.TrimSpace(relay.Stdout.String()), "\n")
+	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "#") }), nil
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"hyco-sidecar/test/bench/frame/frametest"
 )
 
 func TestMain(m *testing.M) {
@@ -18,34 +18,10 @@ func TestMain(m *testing.M) {
 
 // TestQuick runs everything once, into a copy of the document.
 func TestQuick(t *testing.T) {
-	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		t.Skip("this system has no /proc as Linux has it")
-	}
 	if _, err := findTools(); err != nil {
 		t.Skip(err)
 	}
-	text, err := os.ReadFile("../../docs/performance.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "performance.md")
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var stdout, stderr bytes.Buffer
-	if err := benchmark().Run([]string{"-quick", "-o", file}, &stdout, &stderr); err != nil {
-		t.Fatalf("%v\n%s", err, &stderr)
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin, end := benchmark().Lines()
-	before, rest, _ := strings.Cut(string(got), begin)
-	report, after, _ := strings.Cut(rest, end)
-	if !strings.HasPrefix(string(text), before) || !strings.HasSuffix(string(text), after) {
-		t.Errorf("the prose around the report has changed:\n%s", got)
-	}
+	report := frametest.Quick(t, benchmark(), "../../docs/performance.md")
 	for _, workload := range []string{"own names", "cache hits", "cache misses", "mixed"} {
 		for _, what := range []string{"queries/s", "p50 at half of dnsmasq's queries/s, µs", "lost of 10,000", "memory afterwards, MiB"} {
 			_, row, ok := strings.Cut(report, "| "+workload+": "+what+" | ")

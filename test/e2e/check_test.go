@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -14,47 +16,29 @@ import (
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/check"
-	standin "hyco-sidecar/test/fakerelay"
-)
-
-// bindResolvConf makes the file named first the process's own /etc/resolv.conf.
-const bindResolvConf = `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`
-
-// checking is a run of check in app, whose /etc/resolv.conf names nameserver.
-func (w *world) checking(t testing.TB, settings []string, nameserver string, args ...string) *process {
-	t.Helper()
-	file := filepath.Join(w.dir, "resolv.conf."+nameserver)
-	if err := os.WriteFile(file, []byte("nameserver "+nameserver+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	argv := append([]string{"unshare", "-m", "sh", "-c", bindResolvConf, "sh", file, filepath.Join(w.programs, "hyco-sidecar"), "check"}, args...)
-	return w.start(t, w.app, fmt.Sprint("check ", args), sidecarEnvironment(settings), argv...)
-}
-
-const (
-	ours   = "127.0.0.1" // the sidecar's resolver
-	theirs = siteAddress // the site's
+	"hyco-sidecar/test/e2e/world"
+	"hyco-sidecar/test/fakerelay"
 )
 
 // checkWorld has one endpoint for everything that can be wrong about a hybrid
 // connection or its target, and some that are right.
 type checkWorld struct {
-	*world
+	*world.World
 	settings []string
 	caFile   string // of the first relay alone
 	keys     []string
 }
 
 func newCheckWorld(t *testing.T) *checkWorld {
-	w := newWorld(t)
-	w.serve(t, w.site, "http", "127.0.0.2:18080", "the orders of contoso")
-	w.serve(t, w.site, "silent", "127.0.0.2:18081")
-	w.serve(t, w.site, "half-close", "127.0.0.2:18082", "220 mail.corp.example ready\r\n")
-	targetCA := filepath.Join(w.dir, "target.pem")
-	w.serve(t, w.site, "garbage-tls", "127.0.0.2:18083", targetCA)
-	w.serve(t, w.site, "garbage", siteAddress+":8001")
+	w := world.New(t)
+	w.Serve(t, w.Site, "http", "127.0.0.2:18080", "the orders of contoso")
+	w.Serve(t, w.Site, "silent", "127.0.0.2:18081")
+	w.Serve(t, w.Site, "half-close", "127.0.0.2:18082", "220 mail.corp.example ready\r\n")
+	targetCA := filepath.Join(w.Dir, "target.pem")
+	w.Serve(t, w.Site, "garbage-tls", "127.0.0.2:18083", targetCA)
+	w.Serve(t, w.Site, "garbage", world.SiteAddress+":8001")
 	startPostgres(t, w)
-	relay := w.relay(t, contoso,
+	relay := w.Relay(t, world.Contoso,
 		"orders-hc=orders.corp.example:80@127.0.0.2:18080",
 		"silent-hc=silent.corp.example:8080@127.0.0.2:18081",
 		"mail-hc=mail.corp.example:25@127.0.0.2:18082",
@@ -63,46 +47,46 @@ func newCheckWorld(t *testing.T) *checkWorld {
 		"sql-hc=sql01.corp.example:5432@127.0.0.4:15432",
 		"refused-hc=refused.corp.example:80@127.0.0.2:10079",
 		"nobody-hc")
-	never := w.relay(t, fabrikam, "-personality", "never-rendezvous", "-accept-timeout", "2s",
+	never := w.Relay(t, world.Fabrikam, "-personality", "never-rendezvous", "-accept-timeout", "2s",
 		"never-hc=never.corp.example:80@127.0.0.2:18080")
-	reject := w.relay(t, northwind, "-personality", "reject",
+	reject := w.Relay(t, world.Northwind, "-personality", "reject",
 		"reject-hc=reject.corp.example:80@127.0.0.2:18080")
-	early := w.relay(t, []string{"-listen", siteAddress + ":8445", "-host", "contoso.servicebus.example", "-clock-offset", "1h"}, "clock-hc")
+	early := w.Relay(t, []string{"-listen", world.SiteAddress + ":8445", "-host", "contoso.servicebus.example", "-clock-offset", "1h"}, "clock-hc")
 
-	good := relay.connections[0].sender
+	good := relay.Connections[0].Sender
 	const wrongKey = "bm90IHRoZSBrZXkgb2YgY29udG9zbywgbm9yIG9mIGFueWJvZHk="
-	endpoint := func(name, sender string) connection { return connection{endpoint: name, sender: sender} }
-	signed := func(name, entity string, until time.Duration) connection {
-		token := standin.SAS("http://contoso.servicebus.example/"+entity+"/",
-			standin.Rule{Name: field(good, "SharedAccessKeyName"), Key: field(good, "SharedAccessKey")}, time.Now().Add(until))
+	endpoint := func(name, sender string) world.Connection { return world.Connection{Endpoint: name, Sender: sender} }
+	signed := func(name, entity string, until time.Duration) world.Connection {
+		token := fakerelay.SAS("http://contoso.servicebus.example/"+entity+"/",
+			fakerelay.Rule{Name: world.Field(good, "SharedAccessKeyName"), Key: world.Field(good, "SharedAccessKey")}, time.Now().Add(until))
 		return endpoint(name, "Endpoint=sb://contoso.servicebus.example:443/;EntityPath=orders-hc;SharedAccessSignature="+token)
 	}
-	connections := append(relay.connections[:7:7],
-		never.connections[0],
-		reject.connections[0],
-		relay.entity(t, "nobody-hc", "nobody.corp.example:80"),
-		early.entity(t, "clock-hc", "clock.corp.example:80"),
-		endpoint("wrongkey.corp.example:80", withField(good, "SharedAccessKey", wrongKey)),
+	connections := append(relay.Connections[:7:7],
+		never.Connections[0],
+		reject.Connections[0],
+		relay.Entity(t, "nobody-hc", "nobody.corp.example:80"),
+		early.Entity(t, "clock-hc", "clock.corp.example:80"),
+		endpoint("wrongkey.corp.example:80", world.WithField(good, "SharedAccessKey", wrongKey)),
 		signed("expired.corp.example:80", "orders-hc", -time.Minute),
 		signed("audience.corp.example:80", "stock-hc", time.Hour),
-		endpoint("missing.corp.example:80", withField(good, "EntityPath", "missing-hc")),
-		endpoint("unknown.corp.example:80", withField(good, "Endpoint", "sb://nobody.servicebus.example/")),
-		endpoint("dead.corp.example:80", withField(good, "Endpoint", "sb://contoso.servicebus.example:8004/")),
-		endpoint("garbage.corp.example:80", withField(good, "Endpoint", "sb://contoso.servicebus.example:8001/")),
+		endpoint("missing.corp.example:80", world.WithField(good, "EntityPath", "missing-hc")),
+		endpoint("unknown.corp.example:80", world.WithField(good, "Endpoint", "sb://nobody.servicebus.example/")),
+		endpoint("dead.corp.example:80", world.WithField(good, "Endpoint", "sb://contoso.servicebus.example:8004/")),
+		endpoint("garbage.corp.example:80", world.WithField(good, "Endpoint", "sb://contoso.servicebus.example:8001/")),
 	)
 	return &checkWorld{
-		world:    w,
-		settings: w.settings(t, connections, relay.caFile, never.caFile, reject.caFile, early.caFile, targetCA),
-		caFile:   relay.caFile,
-		keys:     []string{field(good, "SharedAccessKey"), wrongKey},
+		World:    w,
+		settings: w.Settings(t, connections, relay.CAFile, never.CAFile, reject.CAFile, early.CAFile, targetCA),
+		caFile:   relay.CAFile,
+		keys:     []string{world.Field(good, "SharedAccessKey"), wrongKey},
 	}
 }
 
 // TestCheckTellsWhatIsWrong provokes each verdict, beside a running sidecar.
 func TestCheckTellsWhatIsWrong(t *testing.T) {
-	needs(t, "unshare", "mount", postgresPrograms+"initdb", postgresPrograms+"postgres", "setpriv")
+	world.Needs(t, "unshare", "mount", postgresPrograms+"initdb", postgresPrograms+"postgres", "setpriv")
 	w := newCheckWorld(t)
-	w.sidecar(t, w.settings...)
+	w.Sidecar(t, w.settings...)
 
 	with := func(more ...string) []string { return append(w.settings[:len(w.settings):len(w.settings)], more...) }
 	another := with("HYCO_CONNECTION_18_ENDPOINT=orders.corp.example:81",
@@ -118,7 +102,7 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 		says       string      // in the human output
 	}{
 		{name: "name not configured", args: []string{"order.corp.example:80"}, verdict: "name_not_configured", code: 2, stage: check.Configuration, says: "orders.corp.example:80"},
-		{name: "DNS does not reach us", nameserver: theirs, args: []string{"orders.corp.example:80"}, verdict: "dns_not_reaching", code: 20, stage: check.Resolver, says: theirs + ":53 answers, and is not this sidecar"},
+		{name: "DNS does not reach us", nameserver: world.SiteResolver, args: []string{"orders.corp.example:80"}, verdict: "dns_not_reaching", code: 20, stage: check.Resolver, says: world.SiteResolver + ":53 answers, and is not this sidecar"},
 		{name: "no resolver at all", nameserver: "127.0.0.9", args: []string{"nobody.corp.example:80"}, verdict: "dns_not_reaching", code: 20, stage: check.Resolver, says: "no answer from 127.0.0.9:53"},
 		{name: "another address", settings: with("HYCO_CONNECTION_0_ADDRESS=127.77.7.7"), args: []string{"orders.corp.example:80"}, verdict: "dns_wrong_address", code: 21, stage: check.Resolver, says: "127.77.7.7"},
 		{name: "listener not bound", settings: another, args: []string{"orders.corp.example:81"}, verdict: "listener_not_bound", code: 30, stage: check.Socket, says: "nobody accepts at"},
@@ -149,40 +133,40 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 	}
 	began := time.Now()
 	var outputs []string
-	run := func(i int, args ...string) *process {
+	run := func(i int, args ...string) *world.Process {
 		settings, nameserver := cases[i].settings, cases[i].nameserver
 		if settings == nil {
 			settings = w.settings
 		}
-		return w.checking(t, settings, cmp.Or(nameserver, ours), append(args, cases[i].args...)...)
+		return w.StartCheck(t, settings, cmp.Or(nameserver, world.OurResolver), append(args, cases[i].args...)...)
 	}
 	// A few at once: they wait more than they compute.
-	var started [][2]*process
+	var started [][2]*world.Process
 	for i, c := range cases {
 		for n := len(started); n < min(i+4, len(cases)); n++ {
-			started = append(started, [2]*process{run(n), run(n, "--json")})
+			started = append(started, [2]*world.Process{run(n), run(n, "--json")})
 		}
 		human, machine := started[i][0], started[i][1]
 		t.Run(c.name, func(t *testing.T) {
-			if code := human.wait(t, patience); code != c.code {
-				t.Errorf("exit code %d, want %d\n%s", code, c.code, human.stderr.String())
+			if code := human.Wait(t, world.Patience); code != c.code {
+				t.Errorf("exit code %d, want %d\n%s", code, c.code, human.Stderr.String())
 			}
-			text := human.stdout.String()
+			text := human.Stdout.String()
 			if !strings.Contains(text, c.says) || !strings.Contains(text, string(c.verdict)) {
 				t.Errorf("want %s and %q in\n%s", c.verdict, c.says, text)
 			}
 			if see := "see: docs/troubleshooting.md#" + string(c.verdict); (c.code != 0) != strings.Contains(text, see) {
 				t.Errorf("%q: want it with a failure alone:\n%s", see, text)
 			}
-			if strings.Contains(text, "\x1b") || (human.stderr.String() != "") != (c.code == 2) { // which usage follows
-				t.Errorf("colour or progress without a terminal:\n%q\n%q", text, human.stderr.String())
+			if strings.Contains(text, "\x1b") || (human.Stderr.String() != "") != (c.code == 2) { // which usage follows
+				t.Errorf("colour or progress without a terminal:\n%q\n%q", text, human.Stderr.String())
 			}
-			if code := machine.wait(t, patience); code != c.code {
+			if code := machine.Wait(t, world.Patience); code != c.code {
 				t.Errorf("--json: exit code %d, want %d", code, c.code)
 			}
 			var report check.Report
-			if err := json.Unmarshal([]byte(machine.stdout.String()), &report); err != nil || len(report.Endpoints) != 1 {
-				t.Fatalf("--json: %v, %d endpoints\n%s", err, len(report.Endpoints), machine.stdout.String())
+			if err := json.Unmarshal([]byte(machine.Stdout.String()), &report); err != nil || len(report.Endpoints) != 1 {
+				t.Fatalf("--json: %v, %d endpoints\n%s", err, len(report.Endpoints), machine.Stdout.String())
 			}
 			e := report.Endpoints[0]
 			if report.Verdict != c.verdict || report.ExitCode != c.code || e.Verdict != c.verdict || len(e.Stages) != len(check.Stages) {
@@ -194,18 +178,18 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 				}
 			}
 		})
-		outputs = append(outputs, human.stdout.String(), human.stderr.String(), machine.stdout.String(), machine.stderr.String())
+		outputs = append(outputs, human.Stdout.String(), human.Stderr.String(), machine.Stdout.String(), machine.Stderr.String())
 	}
 	t.Logf("%d verdicts took %v", len(cases), time.Since(began))
 
 	t.Run("EverythingAtOnce", func(t *testing.T) {
-		p := w.checking(t, w.settings, ours, "--all", "--timeout", "8s")
-		if code := p.wait(t, patience); code != 91 { // silent.corp.example comes second
+		p := w.StartCheck(t, w.settings, world.OurResolver, "--all", "--timeout", "8s")
+		if code := p.Wait(t, world.Patience); code != 91 { // silent.corp.example comes second
 			t.Errorf("exit code %d, want 91", code)
 		}
-		outputs = append(outputs, p.stdout.String())
-		if want := "\n5 of 18 endpoints healthy; exit code 91: target_silent\n"; !strings.HasSuffix(p.stdout.String(), want) {
-			t.Errorf("want %q at the end of\n%s", want, p.stdout.String())
+		outputs = append(outputs, p.Stdout.String())
+		if want := "\n5 of 18 endpoints healthy; exit code 91: target_silent\n"; !strings.HasSuffix(p.Stdout.String(), want) {
+			t.Errorf("want %q at the end of\n%s", want, p.Stdout.String())
 		}
 	})
 	t.Run("NoKeyIsShown", func(t *testing.T) {
@@ -220,22 +204,22 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 		}
 	})
 	t.Run("InterruptEndsIt", func(t *testing.T) {
-		p := w.checking(t, w.settings, ours, "--json", "silent.corp.example:8080")
-		eventually(t, patience, "a connection to the relay", func() bool { return p.established(t, siteAddress+":443") > 0 })
-		p.signal(syscall.SIGINT)
-		if code := p.wait(t, 10*time.Second); code != 1 || !strings.Contains(p.stdout.String(), `"verdict": "unfinished"`) {
-			t.Errorf("exit code %d, want 1 and unfinished\n%s", code, p.stdout.String())
+		p := w.StartCheck(t, w.settings, world.OurResolver, "--json", "silent.corp.example:8080")
+		world.Eventually(t, world.Patience, "a connection to the relay", func() bool { return p.Established(t, world.SiteAddress+":443") > 0 })
+		p.Signal(syscall.SIGINT)
+		if code := p.Wait(t, 10*time.Second); code != 1 || !strings.Contains(p.Stdout.String(), `"verdict": "unfinished"`) {
+			t.Errorf("exit code %d, want 1 and unfinished\n%s", code, p.Stdout.String())
 		}
 	})
 }
 
 // TestCheckNeedsNoSidecar runs where none does.
 func TestCheckNeedsNoSidecar(t *testing.T) {
-	needs(t, "unshare", "mount")
-	w := newWorld(t)
-	w.serve(t, w.site, "http", "127.0.0.2:18080", "the orders of contoso")
-	relay := w.relay(t, contoso, "orders-hc=orders.corp.example:80@127.0.0.2:18080", "nobody-hc")
-	settings := w.settings(t, append(relay.connections[:1:1], relay.entity(t, "nobody-hc", "nobody.corp.example:80")), relay.caFile)
+	world.Needs(t, "unshare", "mount")
+	w := world.New(t)
+	w.Serve(t, w.Site, "http", "127.0.0.2:18080", "the orders of contoso")
+	relay := w.Relay(t, world.Contoso, "orders-hc=orders.corp.example:80@127.0.0.2:18080", "nobody-hc")
+	settings := w.Settings(t, append(relay.Connections[:1:1], relay.Entity(t, "nobody-hc", "nobody.corp.example:80")), relay.CAFile)
 	for _, c := range []struct {
 		args []string
 		code int
@@ -245,39 +229,43 @@ func TestCheckNeedsNoSidecar(t *testing.T) {
 		{[]string{"nobody.corp.example:80"}, 81, "404 There are no listeners connected for the endpoint"},
 		{nil, 81, "1 of 2 endpoints healthy; exit code 81: no_listener"},
 	} {
-		p := w.checking(t, settings, theirs, c.args...)
-		if code := p.wait(t, patience); code != c.code || !strings.Contains(p.stdout.String(), c.says) {
-			t.Errorf("check %v: exit code %d, want %d and %q in\n%s%s", c.args, code, c.code, c.says, p.stdout.String(), p.stderr.String())
+		p := w.StartCheck(t, settings, world.SiteResolver, c.args...)
+		if code := p.Wait(t, world.Patience); code != c.code || !strings.Contains(p.Stdout.String(), c.says) {
+			t.Errorf("check %v: exit code %d, want %d and %q in\n%s%s", c.args, code, c.code, c.says, p.Stdout.String(), p.Stderr.String())
 		}
 	}
 
 	t.Run("WhereResolvConfNamesIt", func(t *testing.T) {
-		p := w.checking(t, settings, ours, "orders.corp.example:80")
-		if code := p.wait(t, patience); code != 20 || !strings.Contains(p.stdout.String(), "/etc/resolv.conf names 127.0.0.1, and nobody answers there") {
-			t.Errorf("exit code %d, want 20 and that nobody answers\n%s%s", code, p.stdout.String(), p.stderr.String())
+		p := w.StartCheck(t, settings, world.OurResolver, "orders.corp.example:80")
+		if code := p.Wait(t, world.Patience); code != 20 || !strings.Contains(p.Stdout.String(), "/etc/resolv.conf names 127.0.0.1, and nobody answers there") {
+			t.Errorf("exit code %d, want 20 and that nobody answers\n%s%s", code, p.Stdout.String(), p.Stderr.String())
 		}
 	})
 	t.Run("OnATerminal", func(t *testing.T) {
-		needs(t, "script")
+		world.Needs(t, "script")
 		for variable, colour := range map[string]bool{"": true, "NO_COLOR=1": false} {
-			typed := fmt.Sprintf("exec '%s' check orders.corp.example:80", filepath.Join(w.programs, "hyco-sidecar"))
-			file := filepath.Join(w.dir, "resolv.conf."+theirs)
-			got := w.mustRun(t, w.app, command{env: sidecarEnvironment(append(settings, variable))},
-				"unshare", "-m", "sh", "-c", bindResolvConf, "sh", file, "script", "-qec", typed, "/dev/null")
+			typed := fmt.Sprintf("exec '%s' check orders.corp.example:80", w.Program("hyco-sidecar"))
+			file := filepath.Join(w.Dir, "resolv.conf."+world.SiteResolver)
+			got := w.MustRun(t, w.App, world.Command{Env: world.SidecarEnvironment(append(settings, variable))},
+				"unshare", "-m", "sh", "-c", world.BindResolvConf, "sh", file, "script", "-qec", typed, "/dev/null")
 			if strings.Contains(got, "\x1b[32mok") != colour || !strings.Contains(got, "orders.corp.example:80: waiting for the target … 0 s") {
 				t.Errorf("%q: colour wanted: %t; progress wanted; got %q", variable, colour, got)
 			}
 		}
 	})
 	t.Run("InTheSidecarsOwnContainer", func(t *testing.T) {
-		needs(t, "nsenter")
-		file := filepath.Join(w.dir, "resolv.conf."+theirs)
-		program := filepath.Join(w.programs, "hyco-sidecar")
-		sidecar := w.sidecarBy(t, settings, "unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", bindResolvConf, "sh", file)
-		inside := strings.TrimSpace(sidecar.proc(t, fmt.Sprintf("task/%d/children", sidecar.pid)))
-		p := w.start(t, w.app, "check", sidecarEnvironment(settings), "nsenter", "-t", inside, "--mount", "--pid", program, "check", "orders.corp.example:80")
-		if code := p.wait(t, patience); code != 0 || !strings.Contains(p.stdout.String(), "the sidecar answers at 127.0.0.1:53") {
-			t.Errorf("exit code %d, want 0\n%s%s", code, p.stdout.String(), p.stderr.String())
+		world.Needs(t, "nsenter")
+		file := filepath.Join(w.Dir, "resolv.conf."+world.SiteResolver)
+		program := w.Program("hyco-sidecar")
+		sidecar := w.SidecarBy(t, settings, "unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", world.BindResolvConf, "sh", file)
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", sidecar.PID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside := strings.TrimSpace(string(children))
+		p := w.Start(t, w.App, "check", world.SidecarEnvironment(settings), "nsenter", "-t", inside, "--mount", "--pid", program, "check", "orders.corp.example:80")
+		if code := p.Wait(t, world.Patience); code != 0 || !strings.Contains(p.Stdout.String(), "the sidecar answers at 127.0.0.1:53") {
+			t.Errorf("exit code %d, want 0\n%s%s", code, p.Stdout.String(), p.Stderr.String())
 		}
 		pid, err := strconv.Atoi(inside)
 		if err != nil {
@@ -286,6 +274,6 @@ func TestCheckNeedsNoSidecar(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil { // unshare would not hand it on
 			t.Fatal(err)
 		}
-		sidecar.wait(t, patience)
+		sidecar.Wait(t, world.Patience)
 	})
 }

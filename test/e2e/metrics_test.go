@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -5,47 +7,12 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
+
+	"hyco-sidecar/test/e2e/role"
+	"hyco-sidecar/test/e2e/world"
 )
-
-// admin is where the sidecar's admin server is unless it is set otherwise.
-const admin = "http://127.0.0.1:8477"
-
-// figures are a scrape of /metrics: values by name and labels, as they stand there.
-type figures map[string]float64
-
-func (w *world) scrape(t testing.TB) (f figures, text string) {
-	t.Helper()
-	text = w.mustRun(t, w.app, command{}, "curl", "-sSf", admin+"/metrics")
-	f = make(figures)
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		i := strings.LastIndexByte(line, ' ')
-		if strings.HasPrefix(line, "#") || i < 0 {
-			continue
-		}
-		value, err := strconv.ParseFloat(line[i+1:], 64)
-		if err != nil {
-			t.Fatalf("%q: %v", line, err)
-		}
-		f[line[:i]] = value
-	}
-	return f, text
-}
-
-// since is by how much the metrics of a name have grown, those that have not left
-// out.
-func (f figures) since(before figures, name string) map[string]float64 {
-	grown := make(map[string]float64)
-	for series, value := range f {
-		if labels, ok := strings.CutPrefix(series, name); ok && (labels == "" || labels[0] == '{') && value != before[series] {
-			grown[labels] = value - before[series]
-		}
-	}
-	return grown
-}
 
 func wantFigures(t *testing.T, name string, got, want map[string]float64) {
 	t.Helper()
@@ -56,49 +23,49 @@ func wantFigures(t *testing.T, name string, got, want map[string]float64) {
 
 // TestMetricsAreWhatHappened runs a script and counts on its own.
 func TestMetricsAreWhatHappened(t *testing.T) {
-	needs(t, "curl", "dig", "promtool")
-	w := newWorld(t)
-	w.serve(t, w.site, "digest", "127.0.0.2:18090")
-	w.serve(t, w.site, "stream", "127.0.0.2:10019")
-	relay := w.relay(t, contoso,
+	world.Needs(t, "curl", "dig", "promtool")
+	w := world.New(t)
+	w.Serve(t, w.Site, "digest", "127.0.0.2:18090")
+	w.Serve(t, w.Site, "stream", "127.0.0.2:10019")
+	relay := w.Relay(t, world.Contoso,
 		"load-hc=load.corp.example:8090@127.0.0.2:18090",
 		"stream-hc=stream.corp.example:19@127.0.0.2:10019",
 		"refused-hc=refused.corp.example:80@127.0.0.2:10079",
 		"nobody-hc")
-	wrong := relay.entity(t, "load-hc", "wrongkey.corp.example:80")
-	wrong.sender = withField(wrong.sender, "SharedAccessKey", "bm90IHRoZSBrZXk=")
-	settings := w.settings(t, append(relay.connections[:3:3], relay.entity(t, "nobody-hc", "nobody.corp.example:80"), wrong), relay.caFile)
-	s := w.sidecar(t, append(settings, "HYCO_CONNECT_TIMEOUT=2s")...)
+	wrong := relay.Entity(t, "load-hc", "wrongkey.corp.example:80")
+	wrong.Sender = world.WithField(wrong.Sender, "SharedAccessKey", "bm90IHRoZSBrZXk=")
+	settings := w.Settings(t, append(relay.Connections[:3:3], relay.Entity(t, "nobody-hc", "nobody.corp.example:80"), wrong), relay.CAFile)
+	s := w.Sidecar(t, append(settings, "HYCO_CONNECT_TIMEOUT=2s")...)
 	// The apps know the addresses, so that no query comes between.
-	address := func(host, port string) string { return w.standIn(t, settings, host) + ":" + port }
-	before, _ := w.scrape(t)
+	address := func(host, port string) string { return w.StandIn(t, settings, host) + ":" + port }
+	before, _ := w.Scrape(t)
 
 	const exchanges, size = 5, 100_000
 	t.Run("Connections", func(t *testing.T) {
-		load := w.role(t, w.app, "load", fmt.Sprint(exchanges), fmt.Sprint(size), address("load.corp.example", "8090"))
-		load.mustEnd(t, patience, "all equal")
-		streaming := &client{process: w.role(t, w.app, "client")}
-		streaming.mustDo(t, "dial "+address("stream.corp.example", "19"), "ok")
-		streaming.mustDo(t, "read 65536", fmt.Sprintf("read 65536 %s", patternSum(0, 65536)))
-		eventually(t, patience, "an open connection and its bytes in the metrics", func() bool {
-			now, _ := w.scrape(t)
+		load := w.Role(t, w.App, "load", fmt.Sprint(exchanges), fmt.Sprint(size), address("load.corp.example", "8090"))
+		load.MustEnd(t, world.Patience, "all equal")
+		streaming := w.StartClient(t)
+		streaming.MustDo(t, "dial "+address("stream.corp.example", "19"), "ok")
+		streaming.MustDo(t, "read 65536", fmt.Sprintf("read 65536 %s", role.PatternSum(0, 65536)))
+		world.Eventually(t, world.Patience, "an open connection and its bytes in the metrics", func() bool {
+			now, _ := w.Scrape(t)
 			return now[`hyco_connections_open{endpoint="stream.corp.example:19"}`] == 1 &&
 				now[`hyco_connection_bytes_total{direction="down",endpoint="stream.corp.example:19"}`] >= 65536
 		})
-		streaming.mustDo(t, "reset", "ok")
+		streaming.MustDo(t, "reset", "ok")
 		for _, endpoint := range []string{"refused.corp.example:80", "nobody.corp.example:80", "nobody.corp.example:80", "wrongkey.corp.example:80"} {
 			host, port, _ := strings.Cut(endpoint, ":")
-			if got := w.attempt(t, address(host, port)).answer(t, patience); got != "ECONNRESET after 0 bytes" {
+			if got := w.Attempt(t, address(host, port)).Answer(t, world.Patience); got != "ECONNRESET after 0 bytes" {
 				t.Errorf("%s: the app saw %q, want a reset", endpoint, got)
 			}
 		}
 		const ends = exchanges + 1 + 4
-		s.await(t, &s.stderr, patience, "the lines of all ends", func(string) bool { return len(s.closed("")) >= ends })
-		var now figures
-		eventually(t, patience, "all ends in the metrics", func() bool {
-			now, _ = w.scrape(t)
+		s.Await(t, &s.Stderr, world.Patience, "the lines of all ends", func(string) bool { return len(s.Closed("")) >= ends })
+		var now world.Figures
+		world.Eventually(t, world.Patience, "all ends in the metrics", func() bool {
+			now, _ = w.Scrape(t)
 			total := 0.0
-			for _, n := range now.since(before, "hyco_connections_total") {
+			for _, n := range now.Since(before, "hyco_connections_total") {
 				total += n
 			}
 			return total >= ends
@@ -106,7 +73,7 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 
 		causes, up, down := make(map[string]float64), make(map[string]float64), make(map[string]float64)
 		accepted := make(map[string]float64)
-		for _, e := range s.closed("") {
+		for _, e := range s.Closed("") {
 			causes[fmt.Sprintf("{cause=%q,endpoint=%q}", e.Cause, e.Endpoint)]++
 			accepted[fmt.Sprintf("{endpoint=%q}", e.Endpoint)]++
 			for direction, n := range map[string]int64{"up": e.Up, "down": e.Down} {
@@ -116,11 +83,11 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 			}
 		}
 		maps.Copy(up, down)
-		wantFigures(t, "connections, as the log has them", now.since(before, "hyco_connections_total"), causes)
-		wantFigures(t, "accepted", now.since(before, "hyco_connections_accepted_total"), accepted)
-		wantFigures(t, "bytes, as the log has them", now.since(before, "hyco_connection_bytes_total"), up)
-		wantFigures(t, "lives", now.since(before, "hyco_connection_seconds_count"), accepted)
-		wantFigures(t, "open", now.since(before, "hyco_connections_open"), map[string]float64{})
+		wantFigures(t, "connections, as the log has them", now.Since(before, "hyco_connections_total"), causes)
+		wantFigures(t, "accepted", now.Since(before, "hyco_connections_accepted_total"), accepted)
+		wantFigures(t, "bytes, as the log has them", now.Since(before, "hyco_connection_bytes_total"), up)
+		wantFigures(t, "lives", now.Since(before, "hyco_connection_seconds_count"), accepted)
+		wantFigures(t, "open", now.Since(before, "hyco_connections_open"), map[string]float64{})
 		// What the script knows by itself.
 		for series, want := range map[string]float64{
 			`hyco_connections_total{cause="app_reset",endpoint="stream.corp.example:19"}`:                     1,
@@ -142,12 +109,12 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", series, got, want)
 			}
 		}
-		wantFigures(t, "dial errors", now.since(before, "hyco_dial_errors_total"), map[string]float64{
+		wantFigures(t, "dial errors", now.Since(before, "hyco_dial_errors_total"), map[string]float64{
 			`{endpoint="nobody.corp.example:80",reason="no_listener"}`:    2,
 			`{endpoint="wrongkey.corp.example:80",reason="unauthorized"}`: 1,
 		})
 		joined := 0.0
-		for labels, n := range now.since(before, "hyco_relay_attempts_total") {
+		for labels, n := range now.Since(before, "hyco_relay_attempts_total") {
 			if strings.Contains(labels, `result="ok"`) {
 				joined += n
 			}
@@ -158,7 +125,7 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 	})
 
 	t.Run("Queries", func(t *testing.T) {
-		before, _ := w.scrape(t)
+		before, _ := w.Scrape(t)
 		for _, query := range [][]string{
 			{"load.corp.example", "A"}, {"LOAD.corp.example", "A"}, {"load.corp.example", "AAAA"},
 			{"hyco-sidecar.internal", "TXT"},
@@ -166,10 +133,10 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 			{"missing.example", "A"},
 			{"+opcode=STATUS", "www.example"},
 		} {
-			w.mustRun(t, w.app, command{}, append([]string{"dig", "+tries=1", "+time=5", "+nocookie", "@127.0.0.1"}, query...)...)
+			w.MustRun(t, w.App, world.Command{}, append([]string{"dig", "+tries=1", "+time=5", "+nocookie", "@127.0.0.1"}, query...)...)
 		}
-		now, _ := w.scrape(t)
-		wantFigures(t, "queries", now.since(before, "hyco_dns_queries_total"), map[string]float64{
+		now, _ := w.Scrape(t)
+		wantFigures(t, "queries", now.Since(before, "hyco_dns_queries_total"), map[string]float64{
 			`{rcode="NOERROR",source="own"}`:        3,
 			`{rcode="NOERROR",source="canary"}`:     1,
 			`{rcode="NOERROR",source="forwarded"}`:  1,
@@ -177,17 +144,17 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 			`{rcode="NOERROR",source="cache"}`:      1,
 			`{rcode="NOTIMP",source="refused"}`:     1,
 		})
-		wantFigures(t, "upstream", now.since(before, "hyco_dns_upstream_seconds_count"), map[string]float64{
-			fmt.Sprintf("{upstream=%q}", siteAddress+":53"): 2,
+		wantFigures(t, "upstream", now.Since(before, "hyco_dns_upstream_seconds_count"), map[string]float64{
+			fmt.Sprintf("{upstream=%q}", world.SiteAddress+":53"): 2,
 		})
-		wantFigures(t, "queries of apps", now.since(before, "hyco_dns_app_queries_total"), map[string]float64{"": 6})
+		wantFigures(t, "queries of apps", now.Since(before, "hyco_dns_app_queries_total"), map[string]float64{"": 6})
 	})
 
 	t.Run("Promtool", func(t *testing.T) {
-		_, text := w.scrape(t)
-		r := w.run(t, w.app, command{stdin: strings.NewReader(text)}, "promtool", "check", "metrics")
-		if r.code != 0 || r.stdout+r.stderr != "" {
-			t.Errorf("promtool: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+		_, text := w.Scrape(t)
+		r := w.Run(t, w.App, world.Command{Stdin: strings.NewReader(text)}, "promtool", "check", "metrics")
+		if r.Code != 0 || r.Stdout+r.Stderr != "" {
+			t.Errorf("promtool: exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 		// Labels come from the settings or from fixed sets: no address of a client,
 		// no id, no name that an app asked for.

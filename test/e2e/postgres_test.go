@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -6,18 +8,20 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"hyco-sidecar/test/e2e/world"
 )
 
 const postgresPrograms = "/usr/lib/postgresql/15/bin/"
 
 // postgresWorks dumps and restores 50 MB of a real database through the tunnel.
-func postgresWorks(t *testing.T, w *world) {
-	needs(t, postgresPrograms+"initdb", postgresPrograms+"postgres", "psql", "pg_dump", "setpriv")
+func postgresWorks(t *testing.T, w *world.World) {
+	world.Needs(t, postgresPrograms+"initdb", postgresPrograms+"postgres", "psql", "pg_dump", "setpriv")
 	startPostgres(t, w)
 	psql := func(database string, args ...string) string {
 		t.Helper()
 		argv := append([]string{"psql", "-h", "sql01.corp.example", "-U", "postgres", "-X", "-qAt", "-v", "ON_ERROR_STOP=1", database}, args...)
-		return w.mustRun(t, w.app, command{}, argv...)
+		return w.MustRun(t, w.App, world.Command{}, argv...)
 	}
 
 	if got := psql("postgres", "-c", "show server_version"); !strings.HasPrefix(got, "15.") {
@@ -28,8 +32,8 @@ func postgresWorks(t *testing.T, w *world) {
 	psql("source", "-c", `create table orders as
 		select i as id, repeat(md5(i::text), 16) as note from generate_series(1, 100000) as i`)
 
-	dump := filepath.Join(w.dir, "orders.sql")
-	w.mustRun(t, w.app, command{}, "pg_dump", "-h", "sql01.corp.example", "-U", "postgres", "-f", dump, "source")
+	dump := filepath.Join(w.Dir, "orders.sql")
+	w.MustRun(t, w.App, world.Command{}, "pg_dump", "-h", "sql01.corp.example", "-U", "postgres", "-f", dump, "source")
 	info, err := os.Stat(dump)
 	if err != nil {
 		t.Fatal(err)
@@ -48,20 +52,20 @@ func postgresWorks(t *testing.T, w *world) {
 
 // startPostgres runs a new cluster on 127.0.0.4:15432 in site; it refuses to
 // run as root.
-func startPostgres(t *testing.T, w *world) {
+func startPostgres(t *testing.T, w *world.World) {
 	t.Helper()
 	as := []string{"setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"}
-	dir := filepath.Join(w.dir, "postgres")
-	w.mustRun(t, w.site, command{}, "install", "-d", "-o", "postgres", "-g", "postgres", dir)
+	dir := filepath.Join(w.Dir, "postgres")
+	w.MustRun(t, w.Site, world.Command{}, "install", "-d", "-o", "postgres", "-g", "postgres", dir)
 	data := filepath.Join(dir, "data")
-	w.mustRun(t, w.site, command{}, append(as, postgresPrograms+"initdb", "-D", data,
+	w.MustRun(t, w.Site, world.Command{}, append(as, postgresPrograms+"initdb", "-D", data,
 		"-A", "trust", "-E", "UTF8", "--locale", "C", "--no-sync")...)
-	server := w.start(t, w.site, "postgres", nil, append(as, postgresPrograms+"postgres", "-D", data,
+	server := w.Start(t, w.Site, "postgres", nil, append(as, postgresPrograms+"postgres", "-D", data,
 		"-c", "listen_addresses=127.0.0.4", "-c", "port=15432", "-c", "unix_socket_directories="+dir,
 		"-c", "fsync=off", "-c", "max_wal_size=2GB")...)
 	// SIGTERM would wait for sessions to end.
-	t.Cleanup(func() { server.end(syscall.SIGINT) })
-	server.await(t, &server.stderr, patience, "ready", func(text string) bool {
+	t.Cleanup(func() { server.End(syscall.SIGINT) })
+	server.Await(t, &server.Stderr, world.Patience, "ready", func(text string) bool {
 		return strings.Contains(text, "ready to accept connections")
 	})
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -7,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hyco-sidecar/test/e2e/role"
+	"hyco-sidecar/test/e2e/world"
 )
 
 // resolverClient is one of the resolvers that apps have.
@@ -69,7 +74,7 @@ func resolverClients(t *testing.T) []resolverClient {
 		{
 			name:     "Go",
 			program:  []string{self},
-			env:      []string{roleVariable + "=lookup"},
+			env:      []string{role.Variable + "=lookup"},
 			notFound: "IsNotFound=true IsTemporary=false IsTimeout=false",
 			tryAgain: "IsNotFound=false IsTemporary=true IsTimeout=false",
 		},
@@ -150,19 +155,19 @@ func named(all []resolverClient, names ...string) []resolverClient {
 func (c *resolverClient) fetches() bool { return c.tool == nil || c.page != nil }
 
 // prepare ends the test if this client cannot be had here, and builds it.
-func (c *resolverClient) prepare(t *testing.T, w *world) {
+func (c *resolverClient) prepare(t *testing.T, w *world.World) {
 	t.Helper()
-	needs(t, c.needs...)
-	if _, err := os.Stat(filepath.Join(w.dir, c.output)); c.output != "" && err != nil {
-		w.mustRun(t, w.app, command{}, strings.Fields(c.build)...)
+	world.Needs(t, c.needs...)
+	if _, err := os.Stat(filepath.Join(w.Dir, c.output)); c.output != "" && err != nil {
+		w.MustRun(t, w.App, world.Command{}, strings.Fields(c.build)...)
 	}
 }
 
 // see looks each name up, in this order, and fetches the pages of HOST:PORT.
-func (c *resolverClient) see(t *testing.T, w *world, names ...string) []sighting {
+func (c *resolverClient) see(t *testing.T, w *world.World, names ...string) []sighting {
 	t.Helper()
 	if c.program != nil {
-		out := w.mustRun(t, w.app, command{env: c.env}, append(c.program[:len(c.program):len(c.program)], names...)...)
+		out := w.MustRun(t, w.App, world.Command{Env: c.env}, append(c.program[:len(c.program):len(c.program)], names...)...)
 		return c.parse(t, out, len(names))
 	}
 	var seen []sighting
@@ -171,7 +176,7 @@ func (c *resolverClient) see(t *testing.T, w *world, names ...string) []sighting
 		case !strings.Contains(name, ":"):
 			seen = append(seen, c.tool.lookUp(t, w, name))
 		case c.page != nil:
-			body := w.mustRun(t, w.app, command{}, append(c.page[:len(c.page):len(c.page)], "http://"+name+"/")...)
+			body := w.MustRun(t, w.App, world.Command{}, append(c.page[:len(c.page):len(c.page)], "http://"+name+"/")...)
 			seen = append(seen, sighting{of: name, saw: strings.TrimSpace(body)})
 		}
 	}
@@ -179,9 +184,9 @@ func (c *resolverClient) see(t *testing.T, w *world, names ...string) []sighting
 }
 
 // begin starts a lookup of names, by a client that is a program of testdata.
-func (c *resolverClient) begin(t *testing.T, w *world, names ...string) *process {
+func (c *resolverClient) begin(t *testing.T, w *world.World, names ...string) *world.Process {
 	t.Helper()
-	return w.start(t, w.app, c.name, c.env, append(c.program[:len(c.program):len(c.program)], names...)...)
+	return w.Start(t, w.App, c.name, c.env, append(c.program[:len(c.program):len(c.program)], names...)...)
 }
 
 // parse reads what a program of testdata has printed of n names.

@@ -1,13 +1,14 @@
+//go:build linux
+
 package e2e_test
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"hyco-sidecar/test/e2e/world"
 )
 
 // The names of the matrix, and the time a lookup may take.
@@ -39,19 +40,19 @@ const podSearch = "search shop.svc.cluster.local svc.cluster.local cluster.local
 // namespace where nobody but the sidecar answers, and go through the tunnel by
 // the name.
 func TestResolvers(t *testing.T) {
-	needs(t)
-	w := newWorld(t)
-	w.serve(t, w.site, "http", "127.0.0.2:18080", "the orders of contoso")
-	relay := w.relay(t, contoso, "orders-hc="+ownPage+"@127.0.0.2:18080")
-	settings := w.settings(t, relay.connections, relay.caFile)
-	m := &matrix{world: w, clients: resolverClients(t), own: w.standIn(t, settings, ownName)}
+	world.Needs(t)
+	w := world.New(t)
+	w.Serve(t, w.Site, "http", "127.0.0.2:18080", "the orders of contoso")
+	relay := w.Relay(t, world.Contoso, "orders-hc="+ownPage+"@127.0.0.2:18080")
+	settings := w.Settings(t, relay.Connections, relay.CAFile)
+	m := &matrix{World: w, clients: resolverClients(t), own: w.StandIn(t, settings, ownName)}
 
-	m.sidecar = w.sidecar(t, settings...)
+	m.sidecar = w.Sidecar(t, settings...)
 	t.Run("Plain", func(t *testing.T) { m.allResolve(t, "", m.clients) })
 	t.Run("SearchDomains", func(t *testing.T) {
 		m.allResolve(t, podSearch, m.clients)
-		if asked := w.dns.stdout.String(); !strings.Contains(asked, "asked "+ownName+".shop.svc.cluster.local\n") {
-			t.Errorf("nobody has searched: the upstream was asked\n%s", tail(asked))
+		if asked := w.DNS.Stdout.String(); !strings.Contains(asked, "asked "+ownName+".shop.svc.cluster.local\n") {
+			t.Errorf("nobody has searched: the upstream was asked\n%s", world.Tail(asked))
 		}
 	})
 	for _, option := range []string{"single-request-reopen", "use-vc", "edns0", "trust-ad"} {
@@ -60,21 +61,21 @@ func TestResolvers(t *testing.T) {
 		})
 	}
 	t.Run("UseVCIsTCP", m.useVCIsTCP)
-	if strings.Contains(w.dns.stdout.String(), "asked "+ownName+"\n") {
+	if strings.Contains(w.DNS.Stdout.String(), "asked "+ownName+"\n") {
 		t.Errorf("the upstream was asked for %s", ownName)
 	}
 
-	m.sidecar.stop(t, patience)
-	holes := []string{siteAddress + ":5301", siteAddress + ":5302"}
-	w.serve(t, w.site, "hole", holes[0], holes[1])
-	m.sidecar = w.sidecar(t, append(settings, "HYCO_DNS_UPSTREAMS="+strings.Join(holes, ","))...)
+	m.sidecar.Stop(t, world.Patience)
+	holes := []string{world.SiteAddress + ":5301", world.SiteAddress + ":5302"}
+	w.Serve(t, w.Site, "hole", holes[0], holes[1])
+	m.sidecar = w.Sidecar(t, append(settings, "HYCO_DNS_UPSTREAMS="+strings.Join(holes, ","))...)
 	t.Run("BlackHoles", m.ownNamesInBlackHoles)
 	t.Run("SearchDomainsAndBlackHoles", m.searchDomainsInBlackHoles)
 }
 
 type matrix struct {
-	*world
-	sidecar *sidecar
+	*world.World
+	sidecar *world.Sidecar
 	clients []resolverClient
 	own     string // the address of ownName
 }
@@ -82,10 +83,7 @@ type matrix struct {
 // resolvConf gives the apps that start from now on another resolv.conf.
 func (m *matrix) resolvConf(t *testing.T, rest string) {
 	t.Helper()
-	file := filepath.Join(netnsDir, m.app, "resolv.conf")
-	if err := os.WriteFile(file, []byte("nameserver 127.0.0.1\n"+rest), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	m.SetResolvConf(t, m.App, "nameserver 127.0.0.1\n"+rest)
 }
 
 // allResolve asks, with these lines in resolv.conf, for a name of ours, for one
@@ -94,12 +92,12 @@ func (m *matrix) allResolve(t *testing.T, resolvConf string, clients []resolverC
 	m.resolvConf(t, resolvConf)
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
-			c.prepare(t, m.world)
+			c.prepare(t, m.World)
 			var names []string
 			for _, name := range []string{ownName, forwardedName, missingName} {
 				names = append(names, slices.Repeat([]string{name}, lookupAttempts)...)
 			}
-			seen := c.see(t, m.world, append(names, ownPage)...)
+			seen := c.see(t, m.World, append(names, ownPage)...)
 			m.check(t, seen, ownName, m.own, withHealthyUpstreams)
 			m.check(t, seen, forwardedName, "192.0.2.80", withHealthyUpstreams)
 			m.check(t, seen, missingName, c.notFound, withHealthyUpstreams)
@@ -139,28 +137,13 @@ func (m *matrix) useVCIsTCP(t *testing.T) {
 	m.resolvConf(t, "options use-vc\n")
 	for _, c := range named(m.clients, "glibc", "Go") {
 		t.Run(c.name, func(t *testing.T) {
-			c.prepare(t, m.world)
-			before := m.datagrams(t)
-			m.check(t, c.see(t, m.world, slices.Repeat([]string{ownName}, lookupAttempts)...), ownName, m.own, withHealthyUpstreams)
+			c.prepare(t, m.World)
+			before := m.sidecar.DatagramsSent(t)
+			m.check(t, c.see(t, m.World, slices.Repeat([]string{ownName}, lookupAttempts)...), ownName, m.own, withHealthyUpstreams)
 			// The sidecar may have sent one for itself.
-			if sent := m.datagrams(t) - before; sent >= lookupAttempts {
+			if sent := m.sidecar.DatagramsSent(t) - before; sent >= lookupAttempts {
 				t.Errorf("%d datagrams were sent for %d lookups over TCP", sent, lookupAttempts)
 			}
 		})
 	}
-}
-
-// datagrams is how many have been sent in the app's namespace, which has those
-// of the sidecar too.
-func (m *matrix) datagrams(t *testing.T) int {
-	t.Helper()
-	const outDatagrams = 4 // the column, after "Udp:"
-	for line := range strings.Lines(m.sidecar.proc(t, "net/snmp")) {
-		fields := strings.Fields(line)
-		if n, err := strconv.Atoi(fields[min(outDatagrams, len(fields)-1)]); err == nil && fields[0] == "Udp:" {
-			return n
-		}
-	}
-	t.Fatal("net/snmp counts no datagrams")
-	return 0
 }

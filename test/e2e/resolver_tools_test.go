@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -8,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hyco-sidecar/test/e2e/world"
 )
 
 // lookupTool is how a program that is no library looks a name up, and how it is
@@ -68,10 +72,10 @@ var (
 
 // lookUp runs the tool once. The times it tells of its queries are added up;
 // what it says more than once, as of every type it asked for, counts once.
-func (l *lookupTool) lookUp(t *testing.T, w *world, name string) sighting {
+func (l *lookupTool) lookUp(t *testing.T, w *world.World, name string) sighting {
 	t.Helper()
-	r := w.run(t, w.app, command{}, append(l.argv[:len(l.argv):len(l.argv)], l.prefix+name)...)
-	text := r.stdout + r.stderr
+	r := w.Run(t, w.App, world.Command{}, append(l.argv[:len(l.argv):len(l.argv)], l.prefix+name)...)
+	text := r.Stdout + r.Stderr
 	seen := sighting{of: name, saw: strings.Join(slices.Compact(groups(l.address, text)), ",")}
 	if seen.saw == "" {
 		seen.saw = cmp.Or(strings.Join(slices.Compact(groups(l.failure, text)), ","), text)
@@ -93,8 +97,8 @@ func (l *lookupTool) lookUp(t *testing.T, w *world, name string) sighting {
 	if l.idle == nil {
 		t.Fatalf("%v %s told no time:\n%s", l.argv, name, text)
 	}
-	idle := w.run(t, w.app, command{}, l.idle...)
-	seen.took = max(0, r.took-idle.took) // what remains of two starts of a program varies by milliseconds
+	idle := w.Run(t, w.App, world.Command{}, l.idle...)
+	seen.took = max(0, r.Took-idle.Took) // what remains of two starts of a program varies by milliseconds
 	return seen
 }
 

@@ -200,7 +200,7 @@ func (s *stream) fail(err error) {
 // deadline wakes its stream when it passes.
 type deadline struct {
 	stream  *stream
-	timer   *time.Timer
+	timer   *time.Timer // of the deadline that is set; one that was taken back may fire yet
 	expired bool
 }
 
@@ -210,23 +210,28 @@ func (d *deadline) set(t time.Time) {
 	defer s.mu.Unlock()
 	if d.timer != nil {
 		d.timer.Stop()
+		d.timer = nil
 	}
 	d.expired = !t.IsZero() && !t.After(time.Now())
 	if !t.IsZero() && !d.expired {
-		d.timer = time.AfterFunc(time.Until(t), func() {
+		var timer *time.Timer
+		timer = time.AfterFunc(time.Until(t), func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			d.expired = true
-			s.changed.Broadcast()
+			if d.timer == timer {
+				d.expired = true
+				s.changed.Broadcast()
+			}
 		})
+		d.timer = timer
 	}
 	s.changed.Broadcast()
 }
 
 // Listener accepts what Dial connects.
 type Listener struct {
-	conns  chan net.Conn
-	closed chan struct{}
+	conns  chan *Conn    // wait to be accepted
+	closed chan struct{} // by Close
 	once   sync.Once
 }
 
@@ -234,7 +239,7 @@ var _ net.Listener = (*Listener)(nil)
 
 // Listen returns a listener.
 func Listen() *Listener {
-	return &Listener{conns: make(chan net.Conn, 128), closed: make(chan struct{})}
+	return &Listener{conns: make(chan *Conn, 128), closed: make(chan struct{})}
 }
 
 // Dial returns the connecting end; the other waits to be accepted.
@@ -246,6 +251,11 @@ func (l *Listener) Dial() (*Conn, error) {
 	}
 	client, server := Pipe()
 	l.conns <- server
+	select {
+	case <-l.closed: // meanwhile, so that Close may have missed it
+		l.resetWaiting()
+	default:
+	}
 	return client, nil
 }
 
@@ -263,18 +273,22 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		close(l.closed)
-		for {
-			select {
-			case c := <-l.conns:
-				reset := c.(*Conn)
-				_ = reset.SetLinger(0)
-				_ = reset.Close()
-			default:
-				return
-			}
-		}
+		l.resetWaiting()
 	})
 	return nil
+}
+
+// resetWaiting resets what nobody has accepted.
+func (l *Listener) resetWaiting() {
+	for {
+		select {
+		case c := <-l.conns:
+			_ = c.SetLinger(0)
+			_ = c.Close()
+		default:
+			return
+		}
+	}
 }
 
 // Addr is a *net.TCPAddr.

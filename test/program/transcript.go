@@ -23,7 +23,7 @@ func (t *Transcript) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.text = append(t.text, p...)
-	t.wake()
+	t.wakeLocked()
 	return len(p), nil
 }
 
@@ -31,10 +31,19 @@ func (t *Transcript) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
-	t.wake()
+	t.wakeLocked()
 }
 
-func (t *Transcript) wake() {
+// changeLocked is the channel that the next wakeLocked closes.
+func (t *Transcript) changeLocked() <-chan struct{} {
+	if t.grown == nil {
+		t.grown = make(chan struct{})
+	}
+	return t.grown
+}
+
+// wakeLocked tells everybody who waits for a change.
+func (t *Transcript) wakeLocked() {
 	if t.grown != nil {
 		close(t.grown)
 		t.grown = nil
@@ -48,13 +57,22 @@ func (t *Transcript) String() string {
 }
 
 // Tail is the end of the text, n bytes at most.
-func (t *Transcript) Tail(n int) string {
+func (t *Transcript) Tail(n int) string { return Tail(t.String(), n) }
+
+// Follow returns the text so far, and a channel that is closed when it grows or
+// ends.
+func (t *Transcript) Follow() (text string, grown <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.text) <= n {
-		return string(t.text)
+	return string(t.text), t.changeLocked()
+}
+
+// Tail is the end of text, n bytes at most, with a mark where something was cut.
+func Tail(text string, n int) string {
+	if len(text) <= n {
+		return text
 	}
-	return "…" + string(t.text[len(t.text)-n:])
+	return "…" + text[len(text)-n:]
 }
 
 // await returns the first line that contains text.
@@ -94,8 +112,5 @@ func (t *Transcript) find(at int, text string) (line []byte, next int, ended boo
 	if t.ended {
 		return nil, 0, true, nil
 	}
-	if t.grown == nil {
-		t.grown = make(chan struct{})
-	}
-	return nil, at, false, t.grown
+	return nil, at, false, t.changeLocked()
 }

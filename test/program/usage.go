@@ -1,12 +1,13 @@
 package program
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"os"
+	"net/netip"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // tick is the unit of CPU times in /proc/PID/stat (USER_HZ, 100 on every
@@ -16,87 +17,85 @@ const tick = 10 * time.Millisecond
 // CPU is the processor time that the process has used so far, its own and the
 // kernel's for it, in steps of 10 ms.
 func (p *Process) CPU() (time.Duration, error) {
-	text, err := p.read("stat")
-	if err != nil {
-		return 0, err
-	}
-	cpu, err := parseCPU(text)
-	if err != nil {
-		return 0, fmt.Errorf("program: %s: %w", p.Name(), err)
-	}
-	return cpu, nil
+	return ask(p, cpuTime)
 }
 
 // Resident is the process's memory that is in RAM (VmRSS), in bytes.
 func (p *Process) Resident() (int64, error) {
-	text, err := p.read("status")
-	if err != nil {
-		return 0, err
-	}
-	resident, err := parseResident(text)
-	if err != nil {
-		return 0, fmt.Errorf("program: %s: %w", p.Name(), err)
-	}
-	return resident, nil
+	return ask(p, resident)
 }
 
 // Descriptors is the number of files and sockets that the process has open.
 func (p *Process) Descriptors() (int, error) {
-	dir, err := os.Open(p.proc("fd"))
-	if err != nil {
-		return 0, p.gone(err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return 0, p.gone(err)
-	}
-	return len(names), nil
+	return ask(p, procfs.Proc.FileDescriptorsLen)
 }
 
-func (p *Process) proc(file string) string { return fmt.Sprintf("/proc/%d/%s", p.PID(), file) }
-
-func (p *Process) read(file string) ([]byte, error) {
-	text, err := os.ReadFile(p.proc(file))
-	if err != nil {
-		return nil, p.gone(err)
-	}
-	return text, nil
-}
-
-func (p *Process) gone(err error) error {
-	return fmt.Errorf("program: %s: %w\n%s", p.Name(), err, p.Stderr.Tail(4000))
-}
-
-// parseCPU adds utime and stime, fields 14 and 15 of proc_pid_stat(5). The
-// second field, the program's name, may hold blanks and parentheses.
-func parseCPU(stat []byte) (time.Duration, error) {
-	const (
-		first        = 3 // the field after the name
-		utime, stime = 14 - first, 15 - first
-	)
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) <= stime {
-		return 0, fmt.Errorf("stat has no CPU times: %q", stat)
-	}
-	var ticks int64
-	for _, field := range []string{fields[utime], fields[stime]} {
-		n, err := strconv.ParseInt(field, 10, 64)
+// Established is the number of TCP connections over IPv4 to remote that are
+// established in the process's network namespace, as the end here sees them.
+func (p *Process) Established(remote netip.AddrPort) (int, error) {
+	return ask(p, func(proc procfs.Proc) (int, error) {
+		// The files under net of a process are those of its network namespace.
+		fs, err := procfs.NewFS(procfs.DefaultMountPoint + "/" + strconv.Itoa(proc.PID))
 		if err != nil {
-			return 0, fmt.Errorf("stat: %w", err)
+			return 0, err
 		}
-		ticks += n
-	}
-	return time.Duration(ticks) * tick, nil
+		sockets, err := fs.NetTCP()
+		if err != nil {
+			return 0, err
+		}
+		const established = 1 // TCP_ESTABLISHED, include/net/tcp_states.h
+		n := 0
+		for _, s := range sockets {
+			addr, _ := netip.AddrFromSlice(s.RemAddr)
+			if s.St == established && netip.AddrPortFrom(addr, uint16(s.RemPort)) == remote {
+				n++
+			}
+		}
+		return n, nil
+	})
 }
 
-// parseResident finds VmRSS, which is in kB.
-func parseResident(status []byte) (int64, error) {
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return n << 10, err
+// DatagramsSent is the number of UDP datagrams that were sent in the process's
+// network namespace.
+func (p *Process) DatagramsSent() (int, error) {
+	return ask(p, func(proc procfs.Proc) (int, error) {
+		snmp, err := proc.Snmp()
+		if err != nil {
+			return 0, err
 		}
+		if snmp.Udp.OutDatagrams == nil {
+			return 0, errors.New("net/snmp counts no datagrams")
+		}
+		return int(*snmp.Udp.OutDatagrams), nil
+	})
+}
+
+// ask reads a figure of the process in /proc. The error of a process that has ended
+// holds the last of what it said.
+func ask[T any](p *Process, read func(procfs.Proc) (T, error)) (T, error) {
+	proc, err := procfs.NewProc(p.PID())
+	var figure T
+	if err == nil {
+		figure, err = read(proc)
 	}
-	return 0, fmt.Errorf("status has no VmRSS")
+	if err != nil {
+		return figure, fmt.Errorf("program: %s: %w\n%s", p.Name(), err, p.Stderr.Tail(4000))
+	}
+	return figure, nil
+}
+
+// cpuTime adds utime and stime, fields 14 and 15 of proc_pid_stat(5).
+func cpuTime(proc procfs.Proc) (time.Duration, error) {
+	stat, err := proc.Stat()
+	return time.Duration(stat.UTime+stat.STime) * tick, err
+}
+
+// resident is VmRSS of proc_pid_status(5), in bytes. A process that has ended and a
+// thread of the kernel have none.
+func resident(proc procfs.Proc) (int64, error) {
+	status, err := proc.NewStatus()
+	if err == nil && status.VmRSS == 0 {
+		err = errors.New("status has no VmRSS")
+	}
+	return int64(status.VmRSS), err
 }

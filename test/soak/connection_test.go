@@ -51,8 +51,8 @@ func (c *connection) run(s *sidecar, i int) (outcome, error) {
 	defer timeout.Stop()
 	select {
 	case line = <-s.journal.lines[s.names[i]]:
-	case <-s.exited:
-		lost = fmt.Errorf("the sidecar has ended: %v", s.cmd.ProcessState)
+	case <-s.Ended():
+		lost = fmt.Errorf("the sidecar has ended with exit code %d", s.ExitCode())
 	case <-timeout.C:
 		lost = fmt.Errorf("the sidecar has not logged the end of the connection within %v", patience)
 	}

@@ -4,51 +4,44 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"hyco-sidecar/test/fakerelay"
+	"hyco-sidecar/test/program"
 )
 
-// sidecar is a running hyco-sidecar with an endpoint for each of its lanes.
+// sidecar is a running hyco-sidecar with an endpoint for each of its lanes. What it
+// prints on stderr is in the journal, whole when it has ended.
 type sidecar struct {
+	*program.Process
+
 	lanes     []*lane
 	names     []string // of the endpoints
 	addresses []string // where they are reached
 	journal   *journal
-
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when it has ended and all that it printed is in the journal
 }
 
 // buildSidecar returns the path of the program, which has the race detector if
 // the test has it.
 func buildSidecar(t *testing.T) string {
 	t.Helper()
-	race := false
-	if info, ok := debug.ReadBuildInfo(); ok {
-		race = slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+	dir := t.TempDir()
+	if err := program.Build(t.Context(), dir, program.RaceDetector(), "hyco-sidecar/cmd/hyco-sidecar"); err != nil {
+		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "hyco-sidecar")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-race="+strconv.FormatBool(race), "-o", program, "../../cmd/hyco-sidecar")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return program
+	return filepath.Join(dir, "hyco-sidecar")
 }
 
-// startSidecar starts program for lanes of s and waits until it is ready. It is
-// killed with the test, if it has not ended before.
-func startSidecar(t *testing.T, program string, s *site, lanes []*lane) *sidecar {
+// startSidecar starts the program at path for lanes of s and waits until it is ready.
+// It is killed with the test, if it has not ended before.
+func startSidecar(t *testing.T, path string, s *site, lanes []*lane) *sidecar {
 	t.Helper()
-	c := &sidecar{lanes: lanes, exited: make(chan struct{})}
+	c := &sidecar{lanes: lanes}
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(caFile, s.caPEM, 0o644); err != nil {
 		t.Fatal(err)
@@ -77,27 +70,16 @@ func startSidecar(t *testing.T, program string, s *site, lanes []*lane) *sidecar
 			fmt.Sprintf("HYCO_CONNECTION_%d_CONNECTION_STRING=%s", i, fakerelay.ConnectionString(s.address, fakerelay.Entity{Path: l.entity}, s.sends)))
 	}
 	c.journal = newJournal(c.names)
-	c.cmd = exec.Command(program)
-	c.cmd.Env = env
-	c.cmd.Dir = t.TempDir()
-	c.cmd.Stderr = c.journal
-	// A test binary that is killed takes the sidecar with it.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := c.cmd.Start(); err != nil {
+	p, err := program.Start(program.Command{Path: path, Env: env, Dir: t.TempDir(), Stderr: c.journal})
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = c.cmd.Wait() // the exit code says it
-		close(c.exited)
-	}()
-	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // it may have ended
-		<-c.exited
-	})
+	c.Process = p
+	t.Cleanup(func() { _, _ = c.Stop(syscall.SIGKILL, patience) }) // it may have ended
 	select {
 	case <-c.journal.ready:
-	case <-c.exited:
-		t.Fatalf("the sidecar ended: %v\n%s", c.cmd.ProcessState, c.journal.account().other)
+	case <-c.Ended():
+		t.Fatalf("the sidecar ended with exit code %d\n%s", c.ExitCode(), c.journal.account().other)
 	case <-time.After(patience):
 		t.Fatal("the sidecar is not ready")
 	}
@@ -119,46 +101,19 @@ func freeAddresses(t *testing.T, n int) []string {
 	return addresses
 }
 
-// descriptors is how many the process has open.
-func (c *sidecar) descriptors() (int, error) {
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.cmd.Process.Pid))
-	return len(entries), err
-}
-
-// terminate is what an orchestrator does; it returns the exit code.
-func (c *sidecar) terminate() (int, error) {
-	return c.signal(syscall.SIGTERM)
-}
+// terminate ends the process as an orchestrator does and returns the exit code.
+func (c *sidecar) terminate() (int, error) { return c.Stop(syscall.SIGTERM, patience) }
 
 // goroutines ends the process with the signal that makes the Go runtime print
 // all stacks, and returns those of the program. The runtime starts its own when
 // it likes: a collector's worker with the first collection, cleanups later.
 func (c *sidecar) goroutines() ([]string, error) {
-	if _, err := c.signal(syscall.SIGQUIT); err != nil {
+	if _, err := c.Stop(syscall.SIGQUIT, patience); err != nil {
 		return nil, err
 	}
-	_, dump, ok := strings.Cut(c.journal.account().other, "SIGQUIT: quit")
+	stacks, ok := program.Stacks(c.journal.account().other)
 	if !ok {
 		return nil, fmt.Errorf("no stacks after SIGQUIT: %s", c.journal.account().other)
 	}
-	var stacks []string
-	for stack := range strings.SplitSeq(dump, "\n\n") {
-		if strings.HasPrefix(stack, "goroutine ") && !strings.HasPrefix(stack, "goroutine 0 ") && // 0 is a thread's scheduler
-			!strings.Contains(stack, "created by runtime.") {
-			stacks = append(stacks, stack)
-		}
-	}
-	return stacks, nil
-}
-
-func (c *sidecar) signal(s syscall.Signal) (exitCode int, err error) {
-	if err := c.cmd.Process.Signal(s); err != nil {
-		return 0, err
-	}
-	select {
-	case <-c.exited:
-		return c.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(patience):
-		return 0, fmt.Errorf("the sidecar has not ended %v after %v", patience, s)
-	}
+	return slices.DeleteFunc(stacks, func(stack string) bool { return strings.Contains(stack, "created by runtime.") }), nil
 }

@@ -103,7 +103,7 @@ func (k *soak) measure(program string) (descriptors, goroutines int) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for i := range int(restTime / (50 * time.Millisecond)) {
-		n, err := c.descriptors()
+		n, err := c.Descriptors()
 		if err != nil {
 			k.t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func (k *soak) settle(c *sidecar, least int) {
 	n := 0
 	if err := poll(k.t.Context(), "no more descriptors than after the first connections", func() (enough bool) {
 		var err error
-		n, err = c.descriptors()
+		n, err = c.Descriptors()
 		return err == nil && n <= least
 	}); err != nil {
 		k.t.Errorf("%v: %d open, %d then", err, n, least)
