@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Azbridge opens a tunnel to an azbridge that forwards with -T (PROTOCOL §7.1).
+// Azbridge opens a tunnel to an azbridge that forwards with -T (docs/relay-protocol.md §7.1).
 // PortName is the name of the port there, of 1 to 255 bytes. The listener answers
 // before it dials its target.
 func Azbridge(portName string) Opening { return azbridge{portName} }

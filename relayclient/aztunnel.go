@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Aztunnel opens a tunnel to an aztunnel listener (PROTOCOL §7.3), which dials
+// Aztunnel opens a tunnel to an aztunnel listener (docs/relay-protocol.md §7.3), which dials
 // target, host:port, if its list of targets allows that, and answers then.
 //
 // That listener ends both directions at the first Close. So the Conn keeps ours

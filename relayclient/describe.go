@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Description is what a namespace says of a hybrid connection (PROTOCOL §8).
+// Description is what a namespace says of a hybrid connection (docs/relay-protocol.md §8).
 type Description struct {
 	Listeners int    // that are connected
 	Metadata  string // as it was written when the hybrid connection was made
