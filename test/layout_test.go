@@ -169,22 +169,7 @@ func settingsTable() string {
 }
 
 func TestReadmeListsTheSettings(t *testing.T) {
-	readme := read(t, "../README.md")
-	before, rest, ok := strings.Cut(readme, tableBegin)
-	got, after, ok2 := strings.Cut(rest, tableEnd)
-	if !ok || !ok2 {
-		t.Fatal("README.md has no place for the settings")
-	}
-	want := settingsTable()
-	if *update {
-		if err := os.WriteFile("../README.md", []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if got != want {
-		t.Errorf("README.md's settings are not those of config: run `make settings`")
-	}
+	writeBetween(t, "../README.md", tableBegin, tableEnd, settingsTable(), "make settings")
 }
 
 func TestOneGoVersion(t *testing.T) {
