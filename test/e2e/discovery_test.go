@@ -79,7 +79,7 @@ func TestEndpointsThatCannotBeDiscovered(t *testing.T) {
 		settings := append(w.discovering(t, relay.caFile, sender("two-hc")),
 			"HYCO_CONNECTION_1_ENDPOINT=sql02.corp.example:1433", "HYCO_CONNECTION_1_CONNECTION_STRING="+sender("two-hc"))
 		r := run(settings)
-		if want := "HYCO_CONNECTION_1_ENDPOINT: sql02.corp.example:1433 stands in HYCO_CONNECTION_0_ENDPOINT already"; r.code != 2 || !strings.Contains(r.stderr, want) {
+		if want := "HYCO_CONNECTION_1_ENDPOINT: sql02.corp.example:1433 is listed in HYCO_CONNECTION_0_ENDPOINT already"; r.code != 2 || !strings.Contains(r.stderr, want) {
 			t.Errorf("exit code %d\n%s", r.code, r.stderr)
 		}
 	})
