@@ -75,7 +75,8 @@ func (l *loader) listener(c *Connection, variable, value, portVariable, portName
 	c.PortName = portName
 	switch {
 	case c.Listener == Azbridge && portName == "":
-		l.faults.add(portVariable, "write the name before the colon in azbridge's -T option, for example the port number", "it is not set, but %s=azbridge needs it", variable)
+		l.faults.add(portVariable, "write the name before the colon in azbridge's -T option, for example the port number",
+			"it is not set, but %s=azbridge needs it", variable)
 	case c.Listener != Azbridge && portName != "":
 		l.faults.add(portVariable, "set "+variable+"=azbridge, or remove it", "only azbridge has port names, and %s is %s", variable, c.Listener)
 	case len(portName) > 255:

@@ -178,6 +178,7 @@ func TestOneGoVersion(t *testing.T) {
 		{"../Dockerfile", `golang:(\d+\.\d+)`},
 		{"../README.md", `Go (\d+\.\d+)`},
 		{"../.ci/tools.mod", `(?m)^go (\d+\.\d+)`},
+		{"../.ci/lint.mod", `(?m)^go (\d+\.\d+)`},
 	} {
 		found := regexp.MustCompile(place.pattern).FindStringSubmatch(read(t, place.file))
 		if found == nil || found[1] != mod[1] {

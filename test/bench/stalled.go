@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"hyco-sidecar/test/bench/frame"
 	"hyco-sidecar/test/listener"
 )
@@ -170,19 +168,6 @@ func (h *held) open() (n int) {
 		}
 	}
 	return n
-}
-
-// established asks the kernel, which knows of a reset though nobody reads.
-func established(conn *net.TCPConn) bool {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var info *unix.TCPInfo
-	// Errors mean that it is not.
-	_ = raw.Control(func(fd uintptr) { info, _ = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
-	const tcpEstablished = 1 // linux/tcp_states.h
-	return info != nil && info.State == tcpEstablished
 }
 
 func (h *held) perConn() (float64, error) {

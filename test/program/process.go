@@ -39,7 +39,7 @@ func Start(c Command) (*Process, error) {
 	p.cmd.Env = append([]string{}, c.Env...) // not nil, which would inherit
 	p.cmd.Dir = c.Dir
 	p.cmd.Stdout, p.cmd.Stderr = &p.Stdout, &p.Stderr
-	p.cmd.SysProcAttr = tied()
+	p.cmd.SysProcAttr = Tied()
 	// Children that outlive the process must not hold Wait by its pipes.
 	p.cmd.WaitDelay = 5 * time.Second
 	if err := p.cmd.Start(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"hyco-sidecar/test/program"
 	"hyco-sidecar/test/relay"
 )
 
@@ -36,17 +37,17 @@ func buildSidecar(t *testing.T) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		race = slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 	}
-	program := filepath.Join(t.TempDir(), "hyco-sidecar")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-race="+strconv.FormatBool(race), "-o", program, "../../cmd/hyco-sidecar")
+	path := filepath.Join(t.TempDir(), "hyco-sidecar")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-race="+strconv.FormatBool(race), "-o", path, "../../cmd/hyco-sidecar")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	return program
+	return path
 }
 
-// startSidecar starts program for lanes of s and waits until it is ready. It is
+// startSidecar starts the program at path for lanes of s and waits until it is ready. It is
 // killed with the test, if it has not ended before.
-func startSidecar(t *testing.T, program string, s *site, lanes []*lane) *sidecar {
+func startSidecar(t *testing.T, path string, s *site, lanes []*lane) *sidecar {
 	t.Helper()
 	c := &sidecar{lanes: lanes, exited: make(chan struct{})}
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
@@ -77,12 +78,12 @@ func startSidecar(t *testing.T, program string, s *site, lanes []*lane) *sidecar
 			fmt.Sprintf("HYCO_CONNECTION_%d_CONNECTION_STRING=%s", i, relay.ConnectionString(s.address, relay.Entity{Path: l.entity}, s.sends)))
 	}
 	c.journal = newJournal(c.names)
-	c.cmd = exec.Command(program)
+	c.cmd = exec.Command(path)
 	c.cmd.Env = env
 	c.cmd.Dir = t.TempDir()
 	c.cmd.Stderr = c.journal
 	// A test binary that is killed takes the sidecar with it.
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.cmd.SysProcAttr = program.Tied()
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
