@@ -29,7 +29,7 @@ test: tools check unit e2e browser manifests ## everything that must hold
 tools: ## what the end-to-end tests need, where this may install it
 	@.ci/install-tools
 
-check: lint ## formatting and static analysis
+check: ## formatting and static analysis
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet $(UNIT)
@@ -37,6 +37,7 @@ check: lint ## formatting and static analysis
 	$(GO) fix -diff ./...
 	$(GO) mod tidy -diff
 	$(TOOL) staticcheck ./...
+	$(LINT) run ./...
 	@.ci/vulnerabilities "$(TOOL)"
 
 lint: ## golangci-lint with .golangci.yml; the first run builds it, which takes minutes
