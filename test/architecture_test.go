@@ -19,10 +19,10 @@ var levels = [][]string{
 	{sidecar, "cmd/hyco-devrelay"},
 	{sidecar + "/sidecar"},
 	{sidecar + "/preflight", sidecar + "/discovery"},
-	{sidecar + "/credential", sidecar + "/check"},
-	{sidecar + "/admin", sidecar + "/identity", sidecar + "/capture", sidecar + "/secrets"},
-	{sidecar + "/plan", sidecar + "/logging", sidecar + "/kernel"},
-	{sidecar + "/advice"},
+	{sidecar + "/check"},
+	{sidecar + "/admin", sidecar + "/credential"},
+	{sidecar + "/identity", sidecar + "/logging", sidecar + "/plan"},
+	{sidecar + "/advice", sidecar + "/capture", sidecar + "/kernel", sidecar + "/secrets"},
 	{"config", "dnsproxy", "forwarder", "relayclient"},
 }
 
