@@ -1,15 +1,19 @@
-# make demo and make test need Go, make and a shell; see README.md.
+# make demo and make test need Go, make and a shell; see CONTRIBUTING.md.
 
 GO       ?= go
 TOOL      = $(GO) tool -modfile=.ci/tools.mod
+LINT      = $(GO) tool -modfile=.ci/lint.mod golangci-lint
 UNIT      = $$($(GO) list ./... | grep -v /test/e2e)
 FUZZTIME ?= 2m
 BASE     ?= HEAD
+ROUNDS   ?= 10
+BENCH    ?= .
 
 # The race detector needs a C compiler. In CI there has to be one.
 RACE := $(shell { test "$$CI" = true || command -v "$$($(GO) env CC)"; } >/dev/null 2>&1 && echo -race)
 
-.PHONY: help build demo test check unit e2e browser manifests soak tools fuzz settings metrics bench bench-against bench-capture bench-dns
+.PHONY: help build demo test check lint unit e2e browser manifests soak tools fuzz settings metrics architecture \
+	bench bench-capture bench-dns bench-against bench-stat
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' Makefile
@@ -29,10 +33,16 @@ tools: ## what the end-to-end tests need, where this may install it
 check: ## formatting and static analysis
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	GOOS=darwin $(GO) vet $(UNIT)
+	GOOS=windows $(GO) vet $(UNIT)
 	$(GO) fix -diff ./...
 	$(GO) mod tidy -diff
 	$(TOOL) staticcheck ./...
+	$(LINT) run ./...
 	@.ci/vulnerabilities "$(TOOL)"
+
+lint: ## golangci-lint with .golangci.yml; the first run builds it, which takes minutes
+	$(LINT) run ./...
 
 unit: ## tests of the packages
 	@test -n "$(RACE)" || echo "no C compiler: the tests run without the race detector"
@@ -67,6 +77,9 @@ metrics: ## write docs/metrics.md
 settings: ## write the settings table into README.md
 	$(GO) test ./test -run TestReadmeListsTheSettings -update
 
+architecture: ## write the picture of the packages into ARCHITECTURE.md
+	$(GO) test ./test -run TestArchitectureHasThePackages -update
+
 bench: ## compare with a baseline forwarder, seven to nine minutes; the figures go to docs/performance.md
 	$(GO) run ./test/bench -o docs/performance.md
 
@@ -80,3 +93,6 @@ bench-against: ## both benchmarks, this tree beside the commit BASE (HEAD), in o
 
 bench-dns: ## compare its DNS with dnsmasq and unbound, four minutes; the figures go to docs/performance.md
 	$(GO) run ./test/dnsbench -o docs/performance.md
+
+bench-stat: ## compare the packages' benchmarks with those of the commit BASE: ROUNDS (10) in turns, of BENCH (all)
+	@.ci/bench-stat "$(BASE)" $(ROUNDS) '$(BENCH)'

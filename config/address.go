@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// addresses gives every name a stand-in address in within, an IPv4 prefix. It
-// depends on the set of names alone, so replicas and restarts agree: each name
-// is hashed into the range, and in name order the next free address is taken.
-// Addresses ending in 0 or 255 look like networks and broadcasts, and 127.0.0.0/16
-// holds what others use; both are left out. Fixed addresses win.
+// addresses gives every name a stand-in address in within, an IPv4 prefix. The
+// result depends on the set of names alone, so replicas and restarts agree: each
+// name is hashed into the range, and in name order takes the next free address.
+// Addresses ending in 0 or 255 look like networks and broadcasts, and programs of
+// the machine use 127.0.0.0/16; both are left out. Fixed addresses win.
 func addresses(names []string, fixed map[string]netip.Addr, within netip.Prefix) (map[string]netip.Addr, error) {
 	taken := make(map[netip.Addr]bool)
 	chosen := make(map[string]netip.Addr, len(names))
@@ -51,6 +51,8 @@ func ipv4(n uint32) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
+// usable reports whether addr may be a stand-in address: it ends in neither 0 nor
+// 255, and is outside 127.0.0.0/16.
 func usable(addr netip.Addr) bool {
 	b := addr.As4()
 	return b[3] != 0 && b[3] != 255 && (b[0] != 127 || b[1] != 0)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// loopback is where stand-in addresses can lie: Linux binds all of it without setup.
+// loopback is the range of possible stand-in addresses: Linux lets a process bind
+// each of them without setup.
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
 func (l *loader) loopbackRange(name, value string) (netip.Prefix, bool) {
@@ -18,16 +19,17 @@ func (l *loader) loopbackRange(name, value string) (netip.Prefix, bool) {
 	return p, true
 }
 
-// connections reads both forms and gives every host its address.
+// connections reads the indexed and the compact form and gives every host its
+// address.
 func (l *loader) connections() ([]Connection, standIns) {
-	all, fixed := l.indexed()
-	all = append(all, l.compact()...)
+	all, fixed := l.readIndexed()
+	all = append(all, l.readCompact()...)
 	if len(all) == 0 && l.faults.ErrorOrNil() == nil {
 		l.faults.add("HYCO_CONNECTION_0_ENDPOINT", "set it and HYCO_CONNECTION_0_CONNECTION_STRING, or HYCO_ENDPOINTS and HYCO_CONNECTION_STRING",
 			"no endpoint is configured")
 	}
-	l.noDuplicates(all)
-	l.notARelay(all)
+	l.refuseDuplicates(all)
+	l.refuseRelays(all)
 	within, ok := l.loopbackRange("HYCO_LOOPBACK_RANGE", l.set.LoopbackRange)
 	if !ok {
 		return nil, standIns{}
@@ -37,7 +39,7 @@ func (l *loader) connections() ([]Connection, standIns) {
 	return all, s
 }
 
-// standIns is what stand-in addresses are chosen by.
+// standIns is what the choice of stand-in addresses depends on, besides the names.
 type standIns struct {
 	within netip.Prefix
 	fixed  map[string]netip.Addr
@@ -58,13 +60,14 @@ func (l *loader) place(all []Connection, s standIns) {
 	}
 	for i := range all {
 		if !all[i].Literal {
-			all[i].Address = chosen[all[i].Host] // none for one that is still to be discovered
+			all[i].Address = chosen[all[i].Host] // invalid where the host is yet to be discovered
 		}
 	}
 }
 
-// indexed reads the HYCO_CONNECTION_N_… groups.
-func (l *loader) indexed() ([]Connection, map[string]netip.Addr) {
+// readIndexed reads the HYCO_CONNECTION_N_… groups. It returns their connections and
+// the addresses that are set for hosts.
+func (l *loader) readIndexed() ([]Connection, map[string]netip.Addr) {
 	var all []Connection
 	fixed := make(map[string]netip.Addr)
 	owner := make(map[netip.Addr]string)
@@ -97,11 +100,12 @@ func (l *loader) indexed() ([]Connection, map[string]netip.Addr) {
 		switch {
 		case g.Address == "":
 		case c.Discover:
-			l.faults.add(name("ADDRESS"), "write host:port in "+name("ENDPOINT")+", or leave the address out", "the host that it would stand for is only discovered (%s=auto)", name("ENDPOINT"))
+			l.faults.add(name("ADDRESS"), "write host:port in "+name("ENDPOINT")+", or remove the address",
+				"the host is not known before discovery (%s=auto)", name("ENDPOINT"))
 		case c.Literal:
-			l.faults.add(name("ADDRESS"), "leave it out", "%s is an address already, so nothing stands for it", name("ENDPOINT"))
+			l.faults.add(name("ADDRESS"), "remove it", "%s is an IP address, which needs no stand-in address", name("ENDPOINT"))
 		case c.Host != "":
-			l.override(name("ADDRESS"), g.Address, c.Host, fixed, owner)
+			l.fixAddress(name("ADDRESS"), g.Address, c.Host, fixed, owner)
 		}
 		if complete {
 			all = append(all, c)
@@ -110,33 +114,35 @@ func (l *loader) indexed() ([]Connection, map[string]netip.Addr) {
 	return all, fixed
 }
 
-// override notes the fixed address of a host.
-func (l *loader) override(name, value, host string, fixed map[string]netip.Addr, owner map[netip.Addr]string) {
+// fixAddress records that host has the address in value. Owner has the host of each
+// address in fixed.
+func (l *loader) fixAddress(name, value, host string, fixed map[string]netip.Addr, owner map[netip.Addr]string) {
 	addr, err := netip.ParseAddr(value)
 	switch {
 	case err != nil:
 		l.faults.add(name, "write for example 127.77.0.10", "%s is not an address", show(value))
 	case !loopback.Contains(addr):
-		l.faults.add(name, "write an address from 127.0.0.0/8: others cannot be bound and would be reachable from outside", "%s is not an IPv4 loopback address", addr)
+		l.faults.add(name, "write an address from 127.0.0.0/8: others cannot be bound and would be reachable from outside",
+			"%s is not an IPv4 loopback address", addr)
 	case addr == netip.AddrFrom4([4]byte{127, 255, 255, 255}):
 		l.faults.add(name, "write for example 127.77.0.10", "%s is a broadcast address", addr)
 	case owner[addr] != "" && owner[addr] != host:
-		l.faults.add(name, "give each host an address of its own", "%s stands for %s already", addr, owner[addr])
+		l.faults.add(name, "give each host an address of its own", "%s is already the address of %s", addr, owner[addr])
 	case fixed[host].IsValid() && fixed[host] != addr:
-		l.faults.add(name, "set it once per host", "%s has the address %s already", host, fixed[host])
+		l.faults.add(name, "set it once per host", "%s already has the address %s", host, fixed[host])
 	default:
 		fixed[host], owner[addr] = addr, host
 	}
 }
 
-// compact reads HYCO_ENDPOINTS.
-func (l *loader) compact() []Connection {
+// readCompact reads HYCO_ENDPOINTS, whose endpoints share one connection string.
+func (l *loader) readCompact() []Connection {
 	const variable = "HYCO_ENDPOINTS"
 	switch {
 	case l.set.Endpoints == "" && l.set.ConnectionString == "" && l.set.Secondary == "":
 		return nil
 	case strings.Trim(l.set.Endpoints, separators) == "" && l.set.Endpoints != "":
-		l.faults.add(variable, "write host:port=NAME, or leave it out", "%s names nothing", show(l.set.Endpoints))
+		l.faults.add(variable, "write host:port=NAME, or remove it", "%s has no entry", show(l.set.Endpoints))
 		return nil
 	case l.set.Endpoints == "":
 		used := "HYCO_CONNECTION_STRING"
@@ -155,7 +161,10 @@ func (l *loader) compact() []Connection {
 		l.faults.add("HYCO_CONNECTION_STRING", portalShape, "it is missing for HYCO_ENDPOINTS")
 	}
 	// What the connection string says of every endpoint.
-	common := Connection{Variable: variable, Source: "HYCO_CONNECTION_STRING", Namespace: cs.namespace, Entity: cs.entity, Credential: cs.credential(), Listener: HCM}
+	common := Connection{
+		Variable: variable, Source: "HYCO_CONNECTION_STRING",
+		Namespace: cs.namespace, Entity: cs.entity, Credential: cs.credential(), Listener: HCM,
+	}
 	if l.set.Secondary != "" && usable {
 		common.Secondary = l.secondary("HYCO_SECONDARY_CONNECTION_STRING", l.set.Secondary, "HYCO_CONNECTION_STRING", common)
 	}
@@ -176,11 +185,11 @@ func (l *loader) compact() []Connection {
 				"%s is not the hybrid connection that HYCO_CONNECTION_STRING is for (EntityPath=%s)", show(name), cs.entity)
 			complete = false
 		case !named && cs.entity == "":
-			l.faults.add(variable, "write host:port=NAME", "%s names no hybrid connection, nor does HYCO_CONNECTION_STRING have an EntityPath", show(item))
+			l.faults.add(variable, "write host:port=NAME", "%s names no hybrid connection, and HYCO_CONNECTION_STRING has no EntityPath", show(item))
 			complete = false
 		case !named:
 			if unnamed++; unnamed == 2 {
-				l.faults.add(variable, "write host:port=NAME for each", "two endpoints name no hybrid connection, but EntityPath stands for one")
+				l.faults.add(variable, "write host:port=NAME for each", "two endpoints name no hybrid connection, but EntityPath names only one")
 			}
 			entity = cs.entity
 		}

@@ -20,18 +20,20 @@ type connectionString struct {
 	managedIdentity bool
 }
 
-// keyWord is a key that can be shown: anything else may be part of a secret.
+// keyWord matches a key of a connection string that may be shown. Other text may be
+// part of a secret.
 var keyWord = regexp.MustCompile(`^[A-Za-z]{1,32}$`)
 
-// keyShape matches what is no rule's name but a key: 40 characters of base64, or
-// its padding.
+// keyShape matches text that is a shared access key and not the name of a rule: 40
+// characters of base64, or base64's padding.
 var keyShape = regexp.MustCompile(`^[A-Za-z0-9+/]{40,}$|=$`)
 
 const portalShape = "copy it from the portal: Endpoint=sb://NAMESPACE.servicebus.windows.net/;SharedAccessKeyName=…;SharedAccessKey=…;EntityPath=…"
 
-// parseConnectionString reads the form that the portal shows: key=value pairs
-// separated by semicolons, keys in any case, the last of two equal ones winning.
-// Space around keys and values is ignored. Problems never quote a value.
+// parseConnectionString reads a connection string as the portal shows it
+// (docs/relay-protocol.md §1): key=value pairs separated by semicolons, keys in any
+// case, the last of two equal keys winning. Space around keys and values is ignored.
+// An empty problem means success. Problems never quote a value.
 func parseConnectionString(text string) (cs connectionString, problem, remedy string) {
 	values := make(map[string]string)
 	part := 0
@@ -66,17 +68,17 @@ func parseConnectionString(text string) (cs connectionString, problem, remedy st
 	}
 	switch {
 	case values["authentication"] != "" && !isManagedIdentity(values["authentication"]):
-		return cs, "Authentication is none of the ways to authenticate", "write Authentication=Managed Identity, or use SharedAccessKeyName and SharedAccessKey"
+		return cs, "Authentication has an unknown value", "write Authentication=Managed Identity, or use SharedAccessKeyName and SharedAccessKey"
 	case values["authentication"] != "" && (cs.keyName != "" || cs.key != "" || cs.signature != ""):
-		return cs, "Authentication stands beside SharedAccessKey or SharedAccessSignature", "keep one of the two"
+		return cs, "Authentication cannot be combined with SharedAccessKey or SharedAccessSignature", "keep one of the two"
 	case cs.signature != "" && (cs.keyName != "" || cs.key != ""):
-		return cs, "SharedAccessSignature stands beside a key", "keep one of the two"
+		return cs, "SharedAccessSignature cannot be combined with a key", "keep one of the two"
 	case cs.signature != "" && !validSignature(cs.signature):
-		return cs, "SharedAccessSignature is not a token", "it begins with \"SharedAccessSignature \" and has the fields sr, sig, se and skn"
+		return cs, "SharedAccessSignature is not a token", "write a token that begins with \"SharedAccessSignature \" and has the fields sr, sig, se and skn"
 	case keyShape.MatchString(cs.keyName):
 		return cs, "SharedAccessKeyName looks like a key", "check that name and key are not swapped"
 	case strings.ContainsFunc(cs.key, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return cs, "SharedAccessKey holds a character that no key has", "copy the key as it stands in the portal"
+		return cs, "SharedAccessKey contains a character that no key has", "copy the key from the portal"
 	case cs.keyName == "" && cs.key != "":
 		return cs, "SharedAccessKeyName is missing", "add the name of the key's rule, for example defaultSender"
 	case cs.keyName != "" && cs.key == "":
@@ -88,12 +90,14 @@ func parseConnectionString(text string) (cs connectionString, problem, remedy st
 	return cs, "", ""
 }
 
-// isManagedIdentity compares as the .NET library does.
+// isManagedIdentity ignores case and spaces, as the .NET library does
+// (docs/relay-protocol.md §1).
 func isManagedIdentity(value string) bool {
 	return strings.EqualFold(strings.ReplaceAll(value, " ", ""), "ManagedIdentity")
 }
 
-// namespace takes host[:port] out of sb://host[:port]/.
+// namespace returns host[:port] of an endpoint sb://host[:port]/. An empty problem
+// means success.
 func namespace(endpoint string) (host, problem string) {
 	if endpoint == "" {
 		return "", "Endpoint is missing in the connection string"
@@ -124,7 +128,8 @@ func namespace(endpoint string) (host, problem string) {
 	return net.JoinHostPort(host, u.Port()), ""
 }
 
-// entityName is what the bridge tools accept as a name.
+// entityName matches what azbridge accepts as the name of a hybrid connection
+// (docs/relay-protocol.md §9).
 var entityName = regexp.MustCompile(`^[0-9A-Za-z_.-]+(/[0-9A-Za-z_.-]+)*$`)
 
 func entityPath(path string) (entity, problem string) {

@@ -61,10 +61,10 @@ func TestFilesOfSecretsAreNamed(t *testing.T) {
 func TestSecondKeyFaults(t *testing.T) {
 	const secondary = "HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING"
 	for _, test := range []struct{ name, text, want string }{
-		{"the same key", portal, "it holds what HYCO_CONNECTION_0_CONNECTION_STRING holds: write the rule's other key"},
-		{"another namespace", strings.Replace(portalOther, "contoso", "fabrikam", 1), "Endpoint is not that of HYCO_CONNECTION_0_CONNECTION_STRING"},
-		{"another entity", strings.Replace(portalOther, "sql01-hc", "api-hc", 1), "EntityPath is not that of HYCO_CONNECTION_0_CONNECTION_STRING"},
-		{"no key", bare, "it holds no key to use instead of that in HYCO_CONNECTION_0_CONNECTION_STRING"},
+		{"the same key", portal, "it is identical to HYCO_CONNECTION_0_CONNECTION_STRING: write the rule's other key"},
+		{"another namespace", strings.Replace(portalOther, "contoso", "fabrikam", 1), "Endpoint differs from the one in HYCO_CONNECTION_0_CONNECTION_STRING"},
+		{"another entity", strings.Replace(portalOther, "sql01-hc", "api-hc", 1), "EntityPath differs from the one in HYCO_CONNECTION_0_CONNECTION_STRING"},
+		{"no key", bare, "it has no key that could replace the one in HYCO_CONNECTION_0_CONNECTION_STRING"},
 		{"nonsense", "x", "part 1 of the connection string has no '='"},
 	} {
 		_, err := config.Load(one(secondary + "=" + test.text))
@@ -119,8 +119,8 @@ func TestIdentityIsThatOfTheEnvironment(t *testing.T) {
 	_, err := config.Load(append(entra, "AZURE_CLIENT_SECRET=hidden", "AZURE_FEDERATED_TOKEN_FILE=/var/run/token", "AZURE_AUTHORITY_HOST=login.example"))
 	reports(t, err,
 		"AZURE_CLIENT_SECRET: AZURE_FEDERATED_TOKEN_FILE is set as well: keep one of the two",
-		"AZURE_TENANT_ID: it is missing beside AZURE_FEDERATED_TOKEN_FILE",
-		"AZURE_CLIENT_ID: it is missing beside AZURE_FEDERATED_TOKEN_FILE",
+		"AZURE_TENANT_ID: it is not set, but AZURE_FEDERATED_TOKEN_FILE needs it",
+		"AZURE_CLIENT_ID: it is not set, but AZURE_FEDERATED_TOKEN_FILE needs it",
 		"AZURE_AUTHORITY_HOST: it is not an https URL")
 	load(t, one("AZURE_CLIENT_SECRET=hidden")...) // which nothing here reads
 }
@@ -130,13 +130,13 @@ func TestTwoCredentialsInOnePlaceAreAFault(t *testing.T) {
 		environ []string
 		want    string
 	}{
-		{one("HYCO_AUTH=entra"), "HYCO_CONNECTION_0_CONNECTION_STRING: it holds SharedAccessKey beside HYCO_AUTH=entra: take the key out, or leave HYCO_AUTH out"},
+		{one("HYCO_AUTH=entra"), "HYCO_CONNECTION_0_CONNECTION_STRING: it contains SharedAccessKey, which HYCO_AUTH=entra excludes: remove the key, or remove HYCO_AUTH"},
 		{[]string{"HYCO_CONNECTION_0_ENDPOINT=a:1", "HYCO_CONNECTION_0_CONNECTION_STRING=" + bare, "HYCO_AUTH=entra",
 			"HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING=" + portal},
-			"HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING: it holds SharedAccessKey beside HYCO_AUTH=entra"},
+			"HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING: it contains SharedAccessKey, which HYCO_AUTH=entra excludes"},
 		{[]string{"HYCO_CONNECTION_0_ENDPOINT=a:1", "HYCO_CONNECTION_0_CONNECTION_STRING=" + portal + ";Authentication=ManagedIdentity"},
-			"HYCO_CONNECTION_0_CONNECTION_STRING: Authentication stands beside SharedAccessKey or SharedAccessSignature: keep one of the two"},
-		{one("HYCO_AUTH=aad"), `HYCO_AUTH: "aad" is none of the choices: write connection-string, entra`},
+			"HYCO_CONNECTION_0_CONNECTION_STRING: Authentication cannot be combined with SharedAccessKey or SharedAccessSignature: keep one of the two"},
+		{one("HYCO_AUTH=aad"), `HYCO_AUTH: "aad" is not allowed: write connection-string or entra`},
 	} {
 		_, err := config.Load(test.environ)
 		reports(t, err, test.want)
@@ -152,10 +152,10 @@ func TestListenersAndTheirPorts(t *testing.T) {
 		t.Errorf("got %s %s", c.Listener, c.PortName)
 	}
 	for _, test := range []struct{ listener, port, want string }{
-		{"azbridge", "", "HYCO_CONNECTION_0_PORT_NAME: it is missing for HYCO_CONNECTION_0_LISTENER=azbridge: write"},
-		{"aztunnel", "sql", "HYCO_CONNECTION_0_PORT_NAME: only azbridge has names of ports, and HYCO_CONNECTION_0_LISTENER is aztunnel"},
-		{"", "sql", "HYCO_CONNECTION_0_PORT_NAME: only azbridge has names of ports, and HYCO_CONNECTION_0_LISTENER is hcm"},
-		{"hcm2", "", `HYCO_CONNECTION_0_LISTENER: "hcm2" is none of the choices: write hcm, azbridge, aztunnel`},
+		{"azbridge", "", "HYCO_CONNECTION_0_PORT_NAME: it is not set, but HYCO_CONNECTION_0_LISTENER=azbridge needs it: write"},
+		{"aztunnel", "sql", "HYCO_CONNECTION_0_PORT_NAME: only azbridge has port names, and HYCO_CONNECTION_0_LISTENER is aztunnel"},
+		{"", "sql", "HYCO_CONNECTION_0_PORT_NAME: only azbridge has port names, and HYCO_CONNECTION_0_LISTENER is hcm"},
+		{"hcm2", "", `HYCO_CONNECTION_0_LISTENER: "hcm2" is not allowed: write hcm, azbridge or aztunnel`},
 		{"azbridge", strings.Repeat("sql ", 64) + "x", "HYCO_CONNECTION_0_PORT_NAME: it is longer than 255 bytes"},
 	} {
 		_, err := config.Load(one("HYCO_CONNECTION_0_LISTENER="+test.listener, "HYCO_CONNECTION_0_PORT_NAME="+test.port))

@@ -2,10 +2,10 @@ package config
 
 import "slices"
 
-// Discovered returns c with the endpoints that its hybrid connections' metadata
-// name, host:port, in the order of those connections that are to be discovered.
-// They are held to the rules of those that are written down, and get their
-// addresses; the error reports every fault as Load's does. C stays as it is.
+// Discovered returns a copy of c in which each connection with Discover set has got
+// its endpoint and address. Endpoints are what the hybrid connections' metadata say,
+// host:port, one for each of these connections, in their order. The rules for
+// endpoints in settings apply; the error reports every fault, as that of [Load] does.
 func (c Config) Discovered(endpoints []string) (Config, error) {
 	l := loader{capture: c.Capture}
 	c.Connections = slices.Clone(c.Connections)
@@ -21,13 +21,13 @@ func (c Config) Discovered(endpoints []string) (Config, error) {
 		next++
 	}
 	if err := l.faults.ErrorOrNil(); err != nil {
-		for _, f := range Faults(err) { // about text that is the hybrid connection's, not the setting's
+		for _, f := range Faults(err) { // which lie in the metadata, not in the setting
 			f.Problem, f.Remedy = "auto: in the hybrid connection's metadata, "+f.Problem, "correct the metadata, or write host:port instead of auto"
 		}
 		return Config{}, err
 	}
-	l.noDuplicates(c.Connections)
-	l.notARelay(c.Connections)
+	l.refuseDuplicates(c.Connections)
+	l.refuseRelays(c.Connections)
 	l.place(c.Connections, c.standIns)
 	return c, l.faults.ErrorOrNil()
 }

@@ -8,14 +8,15 @@ import (
 	"strings"
 )
 
-// hostName matches names as DNS carries them; underscores occur in private
-// zones. A last label of digits alone would make it a short form of an address.
+// hostName matches names as DNS carries them; underscores occur in private zones.
+// digitsEnd matches names whose last label has only digits, which some programs
+// take for a short form of an address.
 var (
 	hostName  = regexp.MustCompile(`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
 	digitsEnd = regexp.MustCompile(`(^|\.)[0-9]+$`)
 )
 
-// endpoint reads host:port into c and reports whether it makes sense.
+// endpoint reads text, host:port, into c and reports whether it is valid.
 func (l *loader) endpoint(c *Connection, text string) bool {
 	const example = "write host:port as the app does, for example sql01.corp.example:1433"
 	if text == "" {
@@ -57,13 +58,14 @@ func isIP(host string) bool {
 	return err == nil
 }
 
-// literal reads an address into c. Only capture makes one of use.
+// literal reads an IP address into c and reports whether it is valid. Only capture
+// reaches an app that looks no name up.
 func (l *loader) literal(c *Connection, addr netip.Addr, port uint16) bool {
 	addr = addr.Unmap()
 	switch {
 	case l.capture != Redirect:
 		l.faults.add(c.Variable, "use a DNS name, on the other side as well, or set HYCO_CAPTURE=redirect",
-			"%q is an address, and an app that connects to an address looks no name up that could be answered", addr)
+			"%q is an IP address, and an app that connects to an IP address makes no DNS lookup", addr)
 		return false
 	case addr.Zone() != "" || !addr.IsGlobalUnicast():
 		l.faults.add(c.Variable, "write the address as the app does, for example 10.1.2.3:1433", "%q is not the address of another machine", addr)
@@ -73,9 +75,10 @@ func (l *loader) literal(c *Connection, addr netip.Addr, port uint16) bool {
 	return true
 }
 
-// notARelay refuses an endpoint whose name is a relay's: we would answer our own
-// lookups with ourselves. An address is looked up by nobody.
-func (l *loader) notARelay(all []Connection) {
+// refuseRelays reports endpoints whose name is that of a relay: the sidecar would
+// answer its own lookups of the relay with a stand-in address. IP addresses are
+// allowed, since nobody looks them up.
+func (l *loader) refuseRelays(all []Connection) {
 	relays := make(map[string]bool)
 	for _, c := range all {
 		host := c.Namespace
@@ -91,8 +94,8 @@ func (l *loader) notARelay(all []Connection) {
 	}
 }
 
-// noDuplicates refuses an endpoint that is named twice.
-func (l *loader) noDuplicates(all []Connection) {
+// refuseDuplicates reports endpoints that are listed twice.
+func (l *loader) refuseDuplicates(all []Connection) {
 	seen := make(map[string]string)
 	for _, c := range all {
 		if c.Discover {
@@ -100,13 +103,11 @@ func (l *loader) noDuplicates(all []Connection) {
 		}
 		endpoint := net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
 		if first, ok := seen[endpoint]; ok {
-			where := "in " + first
-			if first == c.Variable {
-				where = "twice"
-			} else {
-				where += " already"
+			where := "twice"
+			if first != c.Variable {
+				where = "in " + first + " already"
 			}
-			l.faults.add(c.Variable, "keep one of the two", "%s stands %s", endpoint, where)
+			l.faults.add(c.Variable, "keep one of the two", "%s is listed %s", endpoint, where)
 			continue
 		}
 		seen[endpoint] = c.Variable

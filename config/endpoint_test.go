@@ -28,14 +28,14 @@ func TestAddressesAreEndpointsWithCapture(t *testing.T) {
 	reports(t, err,
 		`HYCO_ENDPOINTS: "127.0.0.1" is not the address of another machine: write the address as the app does`,
 		`HYCO_ENDPOINTS: "::1" is not`, `HYCO_ENDPOINTS: "0.0.0.0" is not`, `HYCO_ENDPOINTS: "224.0.0.1" is not`, `HYCO_ENDPOINTS: "fe80::1%eth0" is not`,
-		"HYCO_ENDPOINTS: 10.1.2.3:6 stands twice")
+		"HYCO_ENDPOINTS: 10.1.2.3:6 is listed twice")
 
 	_, err = config.Load([]string{"HYCO_CAPTURE=redirect", "HYCO_CONNECTION_0_ENDPOINT=10.1.2.3:1433", "HYCO_CONNECTION_0_CONNECTION_STRING=" + portal,
 		"HYCO_CONNECTION_0_ADDRESS=127.1.2.3"})
-	reports(t, err, "HYCO_CONNECTION_0_ADDRESS: HYCO_CONNECTION_0_ENDPOINT is an address already, so nothing stands for it: leave it out")
+	reports(t, err, "HYCO_CONNECTION_0_ADDRESS: HYCO_CONNECTION_0_ENDPOINT is an IP address, which needs no stand-in address: remove it")
 
 	_, err = config.Load(one("HYCO_CAPTURE=tproxy", "HYCO_CAPTURE_PORT=0"))
-	reports(t, err, `HYCO_CAPTURE: "tproxy" is none of the choices: write off, redirect`, `HYCO_CAPTURE_PORT: "0" does not fit: write a number from 1 to 65535`)
+	reports(t, err, `HYCO_CAPTURE: "tproxy" is not allowed: write off or redirect`, `HYCO_CAPTURE_PORT: "0" does not fit: write a number from 1 to 65535`)
 }
 
 // discovered is three endpoints, the first and the last of which are discovered.
@@ -69,9 +69,9 @@ func TestDiscoveredEndpointsAreLikeWrittenOnes(t *testing.T) {
 func TestDiscoveredEndpointFaults(t *testing.T) {
 	_, err := discovered(t, "sql01.corp.example", "10.1.2.3:80")
 	reports(t, err, `HYCO_CONNECTION_0_ENDPOINT: auto: in the hybrid connection's metadata, "sql01.corp.example" is not host:port: correct the metadata, or write host:port instead of auto`,
-		`HYCO_CONNECTION_2_ENDPOINT: auto: in the hybrid connection's metadata, "10.1.2.3" is an address`)
+		`HYCO_CONNECTION_2_ENDPOINT: auto: in the hybrid connection's metadata, "10.1.2.3" is an IP address`)
 	_, err = discovered(t, "sql01.corp.example:1433", "DB.corp.example:5432")
-	reports(t, err, "HYCO_CONNECTION_2_ENDPOINT: db.corp.example:5432 stands in HYCO_CONNECTION_1_ENDPOINT already")
+	reports(t, err, "HYCO_CONNECTION_2_ENDPOINT: db.corp.example:5432 is listed in HYCO_CONNECTION_1_ENDPOINT already")
 	_, err = config.Load([]string{"HYCO_CONNECTION_0_ENDPOINT=auto", "HYCO_CONNECTION_0_CONNECTION_STRING=" + portal, "HYCO_CONNECTION_0_ADDRESS=127.1.2.3"})
-	reports(t, err, "HYCO_CONNECTION_0_ADDRESS: the host that it would stand for is only discovered (HYCO_CONNECTION_0_ENDPOINT=auto): write host:port in HYCO_CONNECTION_0_ENDPOINT")
+	reports(t, err, "HYCO_CONNECTION_0_ADDRESS: the host is not known before discovery (HYCO_CONNECTION_0_ENDPOINT=auto): write host:port in HYCO_CONNECTION_0_ENDPOINT")
 }

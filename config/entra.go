@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// entra reads which identity the environment has, from the variables that
-// Azure's own libraries read.
+// entra reads the identity from the variables in environ that Azure's own libraries
+// read.
 func (l *loader) entra(environ []string) *Entra {
 	set := make(map[string]string)
 	for _, pair := range environ {
@@ -44,7 +44,7 @@ func (l *loader) entra(environ []string) *Entra {
 		e.TenantID = set["AZURE_TENANT_ID"]
 		for _, name := range []string{"AZURE_TENANT_ID", "AZURE_CLIENT_ID"} {
 			if set[name] == "" {
-				l.faults.add(name, "set it to the identity's, as it stands in Entra ID", "it is missing beside %s", chosen)
+				l.faults.add(name, "set it to the value that Entra ID shows for the identity", "it is not set, but %s needs it", chosen)
 			}
 		}
 	}

@@ -25,16 +25,16 @@ func isServiceLink(name, value string) bool {
 	return serviceLink.MatchString(name) || strings.HasSuffix(name, "_PORT") && serviceURL.MatchString(value)
 }
 
-// environment is the part of the process environment that is ours.
+// environment is the part of the process environment that has settings.
 type environment struct {
 	values  map[string]string // trimmed, without empty ones; indices renumbered from 0 without gaps
 	indices []int             // the index as written, by position
-	files   map[string]string // that were named as _FILE, by the variable that they are for
-	faulty  map[string]bool   // variables whose _FILE twin was no use: they are missing, but that is not the fault
+	files   map[string]string // paths from _FILE variables, by the variable that each file is for
+	faulty  map[string]bool   // variables whose file could not be used; a fault was reported for the _FILE variable
 }
 
-// readEnvironment takes our variables out of environ, reads the _FILE twins, and
-// notes what nobody knows and which indices are missing.
+// readEnvironment takes the settings out of environ, replaces _FILE variables by the
+// files' content, and reports unknown variables and missing indices to f.
 func readEnvironment(environ []string, readFile func(path string) (string, error), f *faults) environment {
 	given := make(map[string]string)
 	for _, kv := range environ {
@@ -61,8 +61,8 @@ func readEnvironment(environ []string, readFile func(path string) (string, error
 	faulty, files := readFiles(given, readFile, f)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if v := given[name]; len(v) > 1 && v[0] == v[len(v)-1] && strings.Contains(`"'`, v[:1]) {
-			f.add(name, "write it without them", "the value stands in quotation marks")
-			given[name] = strings.TrimSpace(v[1 : len(v)-1]) // so that the rest is examined
+			f.add(name, "remove the quotes", "the value is wrapped in quotes")
+			given[name] = strings.TrimSpace(v[1 : len(v)-1]) // so that the text inside is checked too
 		}
 	}
 	env := renumber(given, f)
@@ -70,8 +70,8 @@ func readEnvironment(environ []string, readFile func(path string) (string, error
 	return env
 }
 
-// generic replaces the index by N: HYCO_CONNECTION_3_ENDPOINT is
-// HYCO_CONNECTION_N_ENDPOINT. Indices with leading zeros are not ours.
+// generic replaces the index by N: HYCO_CONNECTION_3_ENDPOINT becomes
+// HYCO_CONNECTION_N_ENDPOINT. A name whose index has leading zeros stays as it is.
 func generic(name string) string {
 	if m := index.FindStringSubmatch(name); m != nil {
 		return "HYCO_CONNECTION_N_" + m[2]
@@ -79,8 +79,8 @@ func generic(name string) string {
 	return name
 }
 
-// readFiles replaces every X_FILE by an X with the file's content, and returns the
-// X for which that failed, and the files.
+// readFiles replaces every X_FILE in given by X with the file's content. Faulty has
+// the X whose file could not be used, files the path for each X.
 func readFiles(given map[string]string, readFile func(path string) (string, error), f *faults) (faulty map[string]bool, files map[string]string) {
 	faulty, files = make(map[string]bool), make(map[string]string)
 	twins := secretTwins()
@@ -111,7 +111,8 @@ func readFiles(given map[string]string, readFile func(path string) (string, erro
 	return faulty, files
 }
 
-// ReadFile reads a regular file; a pipe could wait for ever.
+// ReadFile returns the content of a regular file. Others are an error: reading a pipe
+// could block for ever.
 func ReadFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -124,7 +125,7 @@ func ReadFile(path string) (string, error) {
 	return string(content), err
 }
 
-// reason is a file error without the path, which the fault shows already.
+// reason returns the text of a file error without the path, which the fault shows.
 func reason(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err.Error()
@@ -132,8 +133,8 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// renumber closes gaps between indices, so that what comes after one is still
-// examined, and reports them.
+// renumber closes the gaps between indices, so that the groups after a gap are
+// checked too, and reports each gap to f.
 func renumber(given map[string]string, f *faults) environment {
 	seen := make(map[int]bool)
 	for name := range given {
@@ -167,7 +168,8 @@ func renumber(given map[string]string, f *faults) environment {
 	return env
 }
 
-// suggestion names the setting that was probably meant.
+// suggestion returns the remedy for an unknown variable: the known setting with the
+// smallest edit distance, if it is near enough.
 func suggestion(name string, known map[string]bool) string {
 	looked := generic(name)
 	best, distance := "", len(looked)/3+1
@@ -187,7 +189,7 @@ func suggestion(name string, known map[string]bool) string {
 	return "did you mean " + best + "?"
 }
 
-// editDistance is Levenshtein's.
+// editDistance returns the Levenshtein distance of a and b, in bytes.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

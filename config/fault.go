@@ -36,7 +36,8 @@ func Faults(err error) []*Fault {
 	return faults
 }
 
-// Report makes one error of faults that were found elsewhere, printed as Load's.
+// Report returns one error for faults found outside this package. It prints as that
+// of [Load] does, and is nil if all is empty.
 func Report(all ...*Fault) error {
 	var f faults
 	for _, fault := range all {
@@ -59,7 +60,7 @@ func report(faults []error) string {
 	return b.String()
 }
 
-// faults collects.
+// faults collects faults into one error.
 type faults struct{ *multierror.Error }
 
 func (f *faults) add(variable, remedy, problem string, args ...any) {
@@ -74,14 +75,15 @@ func (f *faults) add(variable, remedy, problem string, args ...any) {
 	f.ErrorFormat = report
 }
 
-// variableName matches what can be printed as it is.
+// variableName matches names that may be printed without quotes.
 var variableName = regexp.MustCompile(`^[A-Z0-9_…]+$`)
 
-// secretShape matches text that may be, or hold, a key or a token: people paste
-// into the wrong variable.
+// secretShape matches text that may contain a key or a token: people paste into the
+// wrong variable.
 var secretShape = regexp.MustCompile(`(?i)shared\s*access|sig=|[A-Za-z0-9+/%_-]{40,}`)
 
-// show quotes a value for a fault.
+// show returns value as a fault may show it: quoted, of at most 80 bytes, and not at
+// all where it may be a secret.
 func show(value string) string {
 	if secretShape.MatchString(value) {
 		return "the value (not shown, it may be a secret)"

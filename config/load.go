@@ -14,11 +14,11 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Load reads the settings in environ, which is as os.Environ returns it. Its
-// error reports every fault, each a *Fault, one to a line.
+// Load reads the settings in environ, which has the form of [os.Environ]. Its error
+// reports every fault on a line of its own; [Faults] returns them.
 func Load(environ []string) (Config, error) { return LoadFrom(environ, ReadFile) }
 
-// LoadFrom is Load with another way to read files.
+// LoadFrom is [Load] with files read by readFile.
 func LoadFrom(environ []string, readFile func(path string) (string, error)) (Config, error) {
 	read := make(map[string]Secret)
 	l := loader{readFile: func(path string) (string, error) {
@@ -28,7 +28,7 @@ func LoadFrom(environ []string, readFile func(path string) (string, error)) (Con
 	}}
 	l.env = readEnvironment(environ, l.readFile, &l.faults)
 	if err := env.ParseWithOptions(&l.set, env.Options{Environment: l.env.values}); err != nil {
-		return Config{}, fmt.Errorf("config: %w", err) // all fields are text: a fault of the tags, not of the settings
+		return Config{}, fmt.Errorf("config: %w", err) // all fields are strings, so only a wrong tag in settings can fail
 	}
 	c := Config{
 		DNSListen:       l.addrPorts("HYCO_DNS_LISTEN", l.set.DNSListen, dnsPort),
@@ -52,7 +52,7 @@ func LoadFrom(environ []string, readFile func(path string) (string, error)) (Con
 	if l.set.DNSUpstreams != "" {
 		c.DNSUpstreams = l.addrPorts("HYCO_DNS_UPSTREAMS", l.set.DNSUpstreams, dnsPort)
 	}
-	l.upstreamsAreNotUs(c)
+	l.refuseOwnUpstreams(c)
 	l.proxy(environ)
 	l.capture, l.auth = c.Capture, l.choice("HYCO_AUTH", l.set.Auth, authConnectionString, authEntra)
 	c.Connections, c.standIns = l.connections()
@@ -66,14 +66,15 @@ func LoadFrom(environ []string, readFile func(path string) (string, error)) (Con
 	return c, nil
 }
 
-// loader gives settings their meaning and collects what is wrong.
+// loader parses the text of settings and collects faults. Its methods named after a
+// type, such as duration, return a usable value even where they report a fault.
 type loader struct {
 	readFile func(path string) (string, error)
 
 	env     environment
 	set     settings
-	capture Capture // which endpoints are possible
-	auth    string  // which credentials are
+	capture Capture // decides whether IP addresses may be endpoints
+	auth    string  // HYCO_AUTH
 	faults  faults
 }
 
@@ -103,7 +104,7 @@ func (l *loader) count(name, value string, least, most int) int {
 func (l *loader) choice(name, value string, allowed ...string) string {
 	lower := strings.ToLower(value)
 	if !slices.Contains(allowed, lower) {
-		l.faults.add(name, "write "+strings.Join(allowed, ", "), "%s is none of the choices", show(value))
+		l.faults.add(name, "write "+strings.Join(allowed[:len(allowed)-1], ", ")+" or "+allowed[len(allowed)-1], "%s is not allowed", show(value))
 	}
 	return lower
 }
@@ -113,14 +114,14 @@ func (l *loader) level(name, value string) slog.Level {
 	return levels[l.choice(name, value, "debug", "info", "warn", "error")]
 }
 
-// The ports where a setting names none.
+// The ports of addresses that are written without one.
 const (
 	dnsPort   = 53
 	adminPort = 8477
 )
 
 // AdminListen reads HYCO_ADMIN_LISTEN alone, for commands that only talk to the
-// running sidecar. Nil means that it has none.
+// running sidecar. Nil means that the sidecar has no admin server.
 func AdminListen(environ []string) ([]netip.AddrPort, error) {
 	const name = "HYCO_ADMIN_LISTEN"
 	given := make(map[string]string)
@@ -143,11 +144,11 @@ func (l *loader) adminListen() []netip.AddrPort {
 	return l.addrPorts("HYCO_ADMIN_LISTEN", l.set.AdminListen, adminPort)
 }
 
-// addrPorts reads a list of ip or ip:port; port is for those without.
+// addrPorts reads a list of ip or ip:port; port is used where there is none.
 func (l *loader) addrPorts(name, value string, port uint16) []netip.AddrPort {
 	all := []netip.AddrPort{}
 	if strings.Trim(value, separators) == "" {
-		l.faults.add(name, "write ip or ip:port, or leave it out", "%s names nothing", show(value))
+		l.faults.add(name, "write ip or ip:port, or remove it", "%s has no entry", show(value))
 	}
 	for item := range list(value) {
 		addrPort, err := netip.ParseAddrPort(item)
@@ -163,7 +164,7 @@ func (l *loader) addrPorts(name, value string, port uint16) []netip.AddrPort {
 		case addrPort.Port() == 0:
 			l.faults.add(name, "write a port from 1 to 65535", "%s has port 0", show(item))
 		case slices.Contains(all, addrPort):
-			l.faults.add(name, "keep one of the two", "%s stands twice", show(item))
+			l.faults.add(name, "keep one of the two", "%s is listed twice", show(item))
 		default:
 			all = append(all, addrPort)
 		}
@@ -171,16 +172,16 @@ func (l *loader) addrPorts(name, value string, port uint16) []netip.AddrPort {
 	return all
 }
 
-// separators stand between the items of a list.
+// separators are the characters between the items of a list.
 const separators = ", \t\r\n"
 
-// list splits at commas and white space.
+// list splits value at commas and white space.
 func list(value string) iter.Seq[string] {
 	return strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(separators, r) })
 }
 
-// upstreamsAreNotUs refuses an upstream that is our own resolver.
-func (l *loader) upstreamsAreNotUs(c Config) {
+// refuseOwnUpstreams reports upstreams that are the sidecar's own resolver.
+func (l *loader) refuseOwnUpstreams(c Config) {
 	for _, up := range c.DNSUpstreams {
 		for _, us := range c.DNSListen {
 			same := us.Addr() == up.Addr() || us.Addr().IsUnspecified() && up.Addr().IsLoopback()
@@ -203,10 +204,10 @@ func (l *loader) roots(name, path string) *x509.CertPool {
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		pool = x509.NewCertPool() // a machine without roots of its own
+		pool = x509.NewCertPool() // the machine has no roots
 	}
 	if !pool.AppendCertsFromPEM([]byte(pem)) {
-		l.faults.add(name, "write certificates in PEM form, -----BEGIN CERTIFICATE-----", "%s holds no certificate", show(path))
+		l.faults.add(name, "write certificates in PEM form, -----BEGIN CERTIFICATE-----", "%s contains no certificate", show(path))
 		return nil
 	}
 	return pool

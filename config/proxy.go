@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// proxy finds a fault in HTTPS_PROXY. net/http leaves out a proxy that it cannot
-// read, without a word, and goes directly.
+// proxy reports an HTTPS_PROXY that net/http cannot parse: net/http would silently
+// connect without the proxy.
 func (l *loader) proxy(environ []string) {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 		for _, pair := range environ {
@@ -16,15 +16,14 @@ func (l *loader) proxy(environ []string) {
 			}
 			if !isProxy(value) {
 				l.faults.add(name, "write http://host:port; in its user name and password write # as %23, / as %2F, @ as %40 and % as %25",
-					"it is not the address of a proxy") // which is not shown: it may hold a password
+					"it is not the address of a proxy") // the value may contain a password and is not shown
 			}
-			return // the first of the two counts
+			return // the upper-case variable wins, as in net/http
 		}
 	}
 }
 
-// isProxy reports whether net/http takes the value for what it says: a URL, or
-// host:port.
+// isProxy reports whether net/http understands value: a URL, or host:port.
 func isProxy(value string) bool {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" {

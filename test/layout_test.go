@@ -199,22 +199,7 @@ func settingsTable() string {
 }
 
 func TestReadmeListsTheSettings(t *testing.T) {
-	readme := read(t, "../README.md")
-	before, rest, ok := strings.Cut(readme, tableBegin)
-	got, after, ok2 := strings.Cut(rest, tableEnd)
-	if !ok || !ok2 {
-		t.Fatal("README.md has no place for the settings")
-	}
-	want := settingsTable()
-	if *update {
-		if err := os.WriteFile("../README.md", []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if got != want {
-		t.Errorf("README.md's settings are not those of config: run `make settings`")
-	}
+	writeBetween(t, "../README.md", tableBegin, tableEnd, settingsTable(), "make settings")
 }
 
 func TestOneGoVersion(t *testing.T) {
@@ -223,6 +208,7 @@ func TestOneGoVersion(t *testing.T) {
 		{"../Dockerfile", `golang:(\d+\.\d+)`},
 		{"../README.md", `Go (\d+\.\d+)`},
 		{"../.ci/tools.mod", `(?m)^go (\d+\.\d+)`},
+		{"../.ci/lint.mod", `(?m)^go (\d+\.\d+)`},
 	} {
 		found := regexp.MustCompile(place.pattern).FindStringSubmatch(read(t, place.file))
 		if found == nil || found[1] != mod[1] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -108,7 +109,7 @@ func (d *devrelay) run(ctx context.Context, ln net.Listener, server *fakerelay.S
 		d.report(stdout)
 	}
 	wg.Wait()
-	if f, ok := context.Cause(ctx).(failure); ok {
+	if f, ok := errors.AsType[failure](context.Cause(ctx)); ok {
 		return f.error
 	}
 	return nil

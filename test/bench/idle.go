@@ -23,7 +23,8 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		times int // a gigabyte each way takes its time
 	}{
 		{fmt.Sprintf("memory per idle connection, %d open, KiB", b.idle), b.idle, 100, frame.Bound{AtMost: 32, RatioAtMost: 1}, b.Rounds},
-		{fmt.Sprintf("the same for %d that have moved %.1f MB each way, KiB", b.used, float64(b.usedBytes)/1e6), b.used, b.usedBytes, frame.Bound{}, max(1, b.Rounds/3)},
+		{fmt.Sprintf("the same for %d that have moved %.1f MB each way, KiB", b.used, float64(b.usedBytes)/1e6),
+			b.used, b.usedBytes, frame.Bound{}, max(1, b.Rounds/3)},
 	} {
 		perConn := b.Figure(way.name, way.must)
 		for round := range way.times {

@@ -82,7 +82,7 @@ func TestEndpointsThatCannotBeDiscovered(t *testing.T) {
 		settings := append(discovering(t, w, relay.CAFile, sender("two-hc")),
 			"HYCO_CONNECTION_1_ENDPOINT=sql02.corp.example:1433", "HYCO_CONNECTION_1_CONNECTION_STRING="+sender("two-hc"))
 		r := run(settings)
-		if want := "HYCO_CONNECTION_1_ENDPOINT: sql02.corp.example:1433 stands in HYCO_CONNECTION_0_ENDPOINT already"; r.Code != 2 || !strings.Contains(r.Stderr, want) {
+		if want := "HYCO_CONNECTION_1_ENDPOINT: sql02.corp.example:1433 is listed in HYCO_CONNECTION_0_ENDPOINT already"; r.Code != 2 || !strings.Contains(r.Stderr, want) {
 			t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
 		}
 	})

@@ -53,9 +53,10 @@ func (s *Server) Entra() http.Handler {
 		}
 		if refused != nil {
 			answer(w, http.StatusUnauthorized, map[string]any{
-				"error":             "invalid_client",
-				"error_codes":       []int{refused.code},
-				"error_description": fmt.Sprintf("AADSTS%d: %s More about it stands here. Trace ID: 2af5 Correlation ID: 00\r\nTimestamp: 2026-01-01 00:00:00Z", refused.code, refused.text),
+				"error":       "invalid_client",
+				"error_codes": []int{refused.code},
+				"error_description": fmt.Sprintf("AADSTS%d: %s More about it stands here. Trace ID: 2af5 Correlation ID: 00\r\n"+
+					"Timestamp: 2026-01-01 00:00:00Z", refused.code, refused.text),
 			})
 			return
 		}

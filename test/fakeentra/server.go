@@ -94,9 +94,15 @@ func (s *Server) misbehaves(w http.ResponseWriter, r *http.Request, sent string)
 	case Stalled:
 		<-r.Context().Done()
 	case Failing:
-		answer(w, http.StatusServiceUnavailable, map[string]any{"error": "temporarily_unavailable", "error_description": "AADSTS90033: A transient error has occurred. Please try again."})
+		answer(w, http.StatusServiceUnavailable, map[string]any{
+			"error":             "temporarily_unavailable",
+			"error_description": "AADSTS90033: A transient error has occurred. Please try again.",
+		})
 	case Leaking:
-		answer(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client", "error_description": "AADSTS7000215: Nobody knows " + sent + " here.\r\nTrace ID: 0"})
+		answer(w, http.StatusUnauthorized, map[string]any{
+			"error":             "invalid_client",
+			"error_description": "AADSTS7000215: Nobody knows " + sent + " here.\r\nTrace ID: 0",
+		})
 	case Garbled:
 		w.Write([]byte("access_token=" + s.token("https://relay.azure.net", time.Now())))
 	default:

@@ -92,7 +92,7 @@ func (l *Listener) bridge(ctx context.Context, s *socket, target net.Conn) {
 		if _, err := io.CopyBuffer(onlyWriter{target}, onlyReader{s}, make([]byte, 32<<10)); err != nil {
 			s.drop()
 		} else {
-			s.sendClose(ws.StatusNormalClosure, "")
+			s.sendClose("")
 			s.finish()
 		}
 		target.Close()
@@ -105,7 +105,7 @@ func (l *Listener) bridge(ctx context.Context, s *socket, target net.Conn) {
 			s.drop()
 		default:
 			s.raw.SetReadDeadline(time.Now().Add(l.closeWait()))
-			s.sendClose(ws.StatusNormalClosure, "")
+			s.sendClose("")
 		}
 	})
 	pumps.Wait()

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net"
 	"sync"
-
-	"github.com/gobwas/ws"
 )
 
 // serveHalfClose passes each end of stream on as such.
@@ -39,7 +37,7 @@ func (l *Listener) joinHalfClose(ctx context.Context, s *socket, target net.Conn
 			abort()
 			return
 		}
-		if s.sendClose(ws.StatusNormalClosure, "Shutdown") != nil {
+		if s.sendClose("Shutdown") != nil {
 			abort()
 		}
 	})

@@ -128,7 +128,7 @@ func (l *Listener) register(ctx context.Context, e endpoint) (online bool, err e
 	l.wg.Go(func() {
 		<-channel.Done()
 		if ctx.Err() != nil {
-			s.sendClose(ws.StatusNormalClosure, "Normal Closure")
+			s.sendClose("Normal Closure")
 		}
 		s.drop()
 	})

@@ -174,7 +174,7 @@ func wantNothing(t *testing.T, target net.Conn) {
 
 func wantEOF(t *testing.T, target net.Conn) {
 	t.Helper()
-	if n, err := target.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if n, err := target.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Fatalf("got %d bytes, %v, want the end of the stream", n, err)
 	}
 }

@@ -39,7 +39,7 @@ func (l *Listener) serveNodeLike(ctx context.Context, s *socket) {
 			return
 		}
 		s.raw.SetReadDeadline(time.Now().Add(nodeCloseWait))
-		s.sendClose(1000, "")
+		s.sendClose("")
 	})
 	pumps.Wait()
 }

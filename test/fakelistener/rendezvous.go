@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/gobwas/ws"
 )
 
 // invitation is the accept command.
@@ -109,7 +107,7 @@ func (l *Listener) closeAsync(s *socket) {
 }
 
 func (l *Listener) closeWith(s *socket, reason string, wait time.Duration) {
-	if s.sendClose(ws.StatusNormalClosure, reason) != nil {
+	if s.sendClose(reason) != nil {
 		s.drop()
 		return
 	}

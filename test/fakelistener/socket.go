@@ -100,7 +100,7 @@ func (s *socket) readMessage() ([]byte, error) {
 
 // noEOF keeps the loss of the connection from looking like an end in order.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -154,9 +154,9 @@ func (s *socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// sendClose ends our direction. It may be called again, to no effect.
-func (s *socket) sendClose(code ws.StatusCode, reason string) error {
-	err := s.writeFrame(ws.OpClose, ws.NewCloseFrameBody(code, reason))
+// sendClose ends our direction with Close 1000. A second call has no effect.
+func (s *socket) sendClose(reason string) error {
+	err := s.writeFrame(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, reason))
 	if errors.Is(err, errClosed) {
 		return nil
 	}

@@ -2,6 +2,7 @@ package fakerelay_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -43,7 +44,7 @@ func TestFaultNeverAnswers(t *testing.T) {
 	b := faulty(t, fakerelay.Fault{NeverAnswer: true})
 	c := b.connect()
 	c.TLS.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if n, err := c.TLS.Read(make([]byte, 1)); n != 0 || err == io.EOF {
+	if n, err := c.TLS.Read(make([]byte, 1)); n != 0 || errors.Is(err, io.EOF) {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
 }
@@ -92,14 +93,14 @@ func TestFaultsInTheStreamTowardsTheSender(t *testing.T) {
 		listener.WriteFrame(ws.OpBinary, true, []byte("world"))
 		wantFrame(t, sender, ws.OpBinary, true, "hello")
 		h, got, err := sender.ReadFrame()
-		if err != io.ErrUnexpectedEOF || h.Length != 5 || string(got) != "wo" {
+		if !errors.Is(err, io.ErrUnexpectedEOF) || h.Length != 5 || string(got) != "wo" {
 			t.Errorf("got %+v %q %v", h, got, err)
 		}
 	})
 	t.Run("truncate at the end of a frame", func(t *testing.T) {
 		sender, listener := faulty(t, fakerelay.Fault{TruncateAfter: 5}).pair()
 		listener.WriteFrame(ws.OpBinary, true, []byte("hello"))
-		if h, got, err := sender.ReadFrame(); err != io.ErrUnexpectedEOF || h.Length != 6 || string(got) != "hello" {
+		if h, got, err := sender.ReadFrame(); !errors.Is(err, io.ErrUnexpectedEOF) || h.Length != 6 || string(got) != "hello" {
 			t.Errorf("got %+v %q %v", h, got, err)
 		}
 	})

@@ -94,7 +94,7 @@ func (p *pair) lose(x *peer, err error) {
 	p.lost = p.lost || first
 	p.mu.Unlock()
 	if first {
-		p.server.logger().Debug("connection lost", "bySender", x == p.sender, "error", err)
+		p.server.logger().Debug("connection lost", "by_sender", x == p.sender, "error", err)
 		y := p.sender
 		if x == y {
 			y = p.listener
@@ -150,7 +150,7 @@ func (p *pair) relay(src, dst *peer, count *atomic.Int64) error {
 // test sees what it did. Other errors pass as they are.
 func (p *pair) violation(src *peer, err error) error {
 	if protocol, ok := errors.AsType[ws.ProtocolError](err); ok {
-		p.server.logger().Warn("protocol violation", "bySender", src == p.sender, "error", err)
+		p.server.logger().Warn("protocol violation", "by_sender", src == p.sender, "error", err)
 		src.raw.SetWriteDeadline(time.Now().Add(lostFlushWait))
 		src.out.finish(closeFrame(int(ws.StatusProtocolError), protocol.Error()))
 		<-src.out.drained

@@ -60,7 +60,7 @@ func Start(c Command) (*Process, error) {
 		}
 		p.Stdin = stdin
 	}
-	p.cmd.SysProcAttr = tied()
+	p.cmd.SysProcAttr = Tied()
 	// Children that outlive the process must not hold Wait by its pipes.
 	p.cmd.WaitDelay = 5 * time.Second
 	if err := p.cmd.Start(); err != nil {

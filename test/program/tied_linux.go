@@ -2,5 +2,5 @@ package program
 
 import "syscall"
 
-// tied makes a process end with the one that started it, whatever ends that.
-func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// Tied makes a process end with the one that started it, whatever ends that one.
+func Tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

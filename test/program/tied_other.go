@@ -4,4 +4,5 @@ package program
 
 import "syscall"
 
-func tied() *syscall.SysProcAttr { return nil }
+// Tied has no counterpart here: nil.
+func Tied() *syscall.SysProcAttr { return nil }

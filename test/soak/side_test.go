@@ -228,7 +228,7 @@ func (x *side) receive() {
 		switch {
 		case err == nil:
 			continue
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			h.saw, h.heardAt = endOfStream, time.Now()
 		case errors.Is(err, net.ErrClosed): // by our own side
 		case errors.Is(err, os.ErrDeadlineExceeded):

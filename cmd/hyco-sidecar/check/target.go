@@ -84,7 +84,7 @@ func (w *walk) target(ctx context.Context, s *stream) {
 }
 
 // azbridgeRefusal is what azbridge says to a version that it does not know, such as
-// a question of ours (PROTOCOL §7.1).
+// a question of ours (docs/relay-protocol.md §7.1).
 const azbridgeRefusal = "\x00\x00\x00"
 
 func (w *walk) otherQuestion() string {

@@ -165,7 +165,7 @@ func TestSecretsDoNotBlockEachOther(t *testing.T) {
 	k.presents(t, 0, "b2xk")
 	k.presents(t, 1, "bmV3")
 	k.said(t, `msg="secret changed" variable=HYCO_CONNECTION_1_CONNECTION_STRING`,
-		`msg="a changed secret is not used" variable=HYCO_CONNECTION_0_CONNECTION_STRING error="HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING: it holds what`)
+		`msg="a changed secret is not used" variable=HYCO_CONNECTION_0_CONNECTION_STRING error="HYCO_CONNECTION_0_SECONDARY_CONNECTION_STRING: it is identical to`)
 }
 
 // TestSecretIsTriedAgainOnceNothingIsInTheWay: settings are read as a whole, and
