@@ -50,7 +50,7 @@ func measureCapture(ctx context.Context, r *frame.Run) (err error) {
 			// Who is first changes, since a machine is not the same for long.
 			for turn := range 2 {
 				column := (round + turn) % 2
-				t, err := b.captured(ctx, w, column == 0, &size)
+				t, err := b.transferAlone(ctx, w, column == 0, &size)
 				if err != nil {
 					return err
 				}
@@ -63,9 +63,9 @@ func measureCapture(ctx context.Context, r *frame.Run) (err error) {
 	return nil
 }
 
-// captured makes one transfer through a sidecar of its own. The first one of a flow
+// transferAlone makes one transfer through a sidecar of its own. The first one of a flow
 // finds out the size of all.
-func (b *bench) captured(ctx context.Context, w flow, capture bool, size *int64) (transfer, error) {
+func (b *bench) transferAlone(ctx context.Context, w flow, capture bool, size *int64) (transfer, error) {
 	mode := "off"
 	if capture {
 		mode = "redirect"
@@ -79,7 +79,7 @@ func (b *bench) captured(ctx context.Context, w flow, capture bool, size *int64)
 		return transfer{}, err
 	}
 	if *size == 0 {
-		*size = b.enough(first)
+		*size = b.enoughBytes(first)
 	}
 	t, err := b.transfer(ctx, f, w, *size)
 	if err != nil {

@@ -33,7 +33,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 				return err
 			}
 			pair := []*forwarder{sidecar, baseline}
-			took, err := b.resting(ctx, pair, way.count, way.bytes)
+			took, err := b.measureResting(ctx, pair, way.count, way.bytes)
 			if err != nil {
 				return err
 			}
@@ -49,15 +49,15 @@ func (b *bench) measureIdle(ctx context.Context) error {
 	return nil
 }
 
-// resting is the memory, in KiB, that each of count connections takes in each of
+// measureResting is the memory, in KiB, that each of count connections takes in each of
 // the forwarders when all have moved n bytes there and back and are idle.
-func (b *bench) resting(ctx context.Context, forwarders []*forwarder, count int, n int64) ([]float64, error) {
+func (b *bench) measureResting(ctx context.Context, forwarders []*forwarder, count int, n int64) ([]float64, error) {
 	fill := func(f *forwarder, count int) ([]*net.TCPConn, error) {
 		// Through the listener that passes every end on, so that nothing is left
 		// of them on the far side.
 		conns, err := openAll(ctx, f.addresses[fakelistener.HalfClose], opEcho, count)
 		if err == nil {
-			err = each(count, atOnce, func(i int) error { return b.thereAndBack(conns[i], n) })
+			err = each(count, atOnce, func(i int) error { return b.exchange(conns[i], n) })
 		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", f.name, err)
@@ -94,8 +94,8 @@ func (b *bench) resting(ctx context.Context, forwarders []*forwarder, count int,
 	return perConn, nil
 }
 
-// thereAndBack moves n bytes through an echo and compares them.
-func (b *bench) thereAndBack(conn net.Conn, n int64) error {
+// exchange moves n bytes through an echo and compares them.
+func (b *bench) exchange(conn net.Conn, n int64) error {
 	type sent struct {
 		sum uint32
 		err error

@@ -157,7 +157,7 @@ func (w *world) dialRelay(ctx context.Context) (*rawsender.Conn, error) {
 	return conn, nil
 }
 
-// dialFront does the same where the baseline goes.
+// dialFront opens a connection to the front, where the baseline goes.
 func (w *world) dialFront(ctx context.Context) (net.Conn, error) {
 	config, err := clientConfig(w.scratch)
 	if err != nil {

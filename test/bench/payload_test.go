@@ -38,8 +38,8 @@ func serve(t *testing.T, ln net.Listener, handle func(*net.TCPConn)) {
 	})
 }
 
-// bend is a proxy to address through which bytes pass as change leaves them.
-func bend(t *testing.T, address string, change func([]byte) []byte) string {
+// alterBytes is a proxy to address through which bytes pass as change leaves them.
+func alterBytes(t *testing.T, address string, change func([]byte) []byte) string {
 	t.Helper()
 	ln := listen(t)
 	serve(t, ln, func(near *net.TCPConn) {
@@ -89,13 +89,13 @@ func TestChecksums(t *testing.T) {
 		whole   bool
 	}{
 		"direct": {target, true},
-		"one bit changed": {bend(t, target, func(p []byte) []byte {
+		"one bit changed": {alterBytes(t, target, func(p []byte) []byte {
 			if flips.Add(1) == 3 {
 				p[len(p)/2] ^= 4
 			}
 			return p
 		}), false},
-		"two pieces swapped": {bend(t, target, func(p []byte) []byte {
+		"two pieces swapped": {alterBytes(t, target, func(p []byte) []byte {
 			if swaps.Add(1) == 3 {
 				p = append(append([]byte(nil), p[512:]...), p[:512]...)
 			}

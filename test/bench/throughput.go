@@ -53,7 +53,7 @@ func (b *bench) measureThroughput(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			size[f] = b.enough(first)
+			size[f] = b.enoughBytes(first)
 		}
 		for round := range b.Rounds {
 			for _, f := range []*forwarder{sidecar, baseline} {
@@ -71,9 +71,9 @@ func (b *bench) measureThroughput(ctx context.Context) error {
 	return endAll(sidecar, baseline)
 }
 
-// enough is how many bytes cost the forwarder the CPU time wanted, judging by
+// enoughBytes is how many bytes cost the forwarder the CPU time wanted, judging by
 // the first transfer.
-func (b *bench) enough(first transfer) int64 {
+func (b *bench) enoughBytes(first transfer) int64 {
 	if b.cpu == 0 {
 		return first.bytes
 	}

@@ -21,7 +21,7 @@ type refusal struct {
 func (s *Server) Entra() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
-		if s.misbehaves(w, r, "") {
+		if s.misbehave(w, r, "") {
 			return
 		}
 		base := s.Authority + "/" + r.PathValue("tenant")
@@ -33,9 +33,9 @@ func (s *Server) Entra() http.Handler {
 	})
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", func(w http.ResponseWriter, r *http.Request) {
 		secret, assertion := r.PostFormValue("client_secret"), r.PostFormValue("client_assertion")
-		s.saw("secret", secret)
-		s.saw("assertion", assertion)
-		if s.misbehaves(w, r, secret+assertion) {
+		s.report("secret", secret)
+		s.report("assertion", assertion)
+		if s.misbehave(w, r, secret+assertion) {
 			return
 		}
 		audience := ""

@@ -16,30 +16,30 @@ func (s *Server) Managed() http.Handler {
 			answer(w, http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": "Required metadata header not specified"})
 			return
 		}
-		s.manage(w, r, "", func(text string) map[string]any {
+		s.serveManaged(w, r, "", func(text string) map[string]any {
 			return map[string]any{"error": "invalid_request", "error_description": text}
 		})
 	})
 	mux.HandleFunc("GET /msi/token", func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Get("X-IDENTITY-HEADER")
-		s.saw("header", header)
+		s.report("header", header)
 		if s.Header == "" || header != s.Header || r.FormValue("api-version") != "2019-08-01" {
 			answer(w, http.StatusForbidden, map[string]any{"statusCode": http.StatusForbidden, "message": "The header does not match."})
 			return
 		}
-		s.manage(w, r, header, func(text string) map[string]any {
+		s.serveManaged(w, r, header, func(text string) map[string]any {
 			return map[string]any{"statusCode": http.StatusBadRequest, "message": text}
 		})
 	})
 	return mux
 }
 
-// manage answers a request that may be answered; refuse makes the body of a
+// serveManaged answers a request that may be answered; refuse makes the body of a
 // refusal.
-func (s *Server) manage(w http.ResponseWriter, r *http.Request, sent string, refuse func(text string) map[string]any) {
+func (s *Server) serveManaged(w http.ResponseWriter, r *http.Request, sent string, refuse func(text string) map[string]any) {
 	clientID := r.FormValue("client_id")
 	switch {
-	case s.misbehaves(w, r, sent):
+	case s.misbehave(w, r, sent):
 	case clientID != "" && clientID != s.ClientID:
 		answer(w, http.StatusBadRequest, refuse("Identity not found"))
 	case r.FormValue("resource") != Audience:

@@ -78,15 +78,15 @@ func (s *Server) Accepts(token string) bool {
 	return err == nil
 }
 
-func (s *Server) saw(kind, text string) {
+func (s *Server) report(kind, text string) {
 	if s.Saw != nil && text != "" {
 		s.Saw(kind, text)
 	}
 }
 
-// misbehaves answers where the Server is not orderly; sent is what the request
+// misbehave answers where the Server is not orderly; sent is what the request
 // proves itself with.
-func (s *Server) misbehaves(w http.ResponseWriter, r *http.Request, sent string) bool {
+func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, sent string) bool {
 	s.mu.Lock()
 	b := s.behaviour
 	s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *Server) token(audience string, now time.Time) string {
 	if err != nil {
 		return "" // which nobody accepts
 	}
-	s.saw("token", token)
+	s.report("token", token)
 	return token
 }
 

@@ -85,7 +85,7 @@ func aztunnelCode(err error) string {
 
 // bridge owns target. Whichever direction ends first ends the other.
 func (l *Listener) bridge(ctx context.Context, s *socket, target net.Conn) {
-	stop := context.AfterFunc(ctx, func() { die(s, target) })
+	stop := context.AfterFunc(ctx, func() { breakBoth(s, target) })
 	defer stop()
 	var pumps sync.WaitGroup
 	pumps.Go(func() {

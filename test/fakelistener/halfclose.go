@@ -19,7 +19,7 @@ func (l *Listener) serveHalfClose(ctx context.Context, s *socket) {
 // joinHalfClose owns target. Each direction ends on its own; an error in one
 // ends both, with a reset for the target and no Close for the relay.
 func (l *Listener) joinHalfClose(ctx context.Context, s *socket, target net.Conn) {
-	abort := func() { die(s, target) }
+	abort := func() { breakBoth(s, target) }
 	stop := context.AfterFunc(ctx, abort)
 	defer stop()
 	var pumps sync.WaitGroup

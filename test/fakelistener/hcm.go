@@ -14,7 +14,7 @@ func (l *Listener) serveHCM(ctx context.Context, s *socket) {
 		return
 	}
 	defer target.Close()
-	stop := context.AfterFunc(ctx, func() { die(s, target) })
+	stop := context.AfterFunc(ctx, func() { breakBoth(s, target) })
 	defer stop()
 
 	var pumps sync.WaitGroup

@@ -149,7 +149,7 @@ func (l *Listener) register(ctx context.Context, e endpoint) (online bool, err e
 			continue
 		}
 		// Connections outlive the control channel they were announced on.
-		l.wg.Go(func() { l.come(ctx, *m.Accept) })
+		l.wg.Go(func() { l.serveInvitation(ctx, *m.Accept) })
 	}
 }
 

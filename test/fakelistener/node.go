@@ -20,7 +20,7 @@ func (l *Listener) serveNodeLike(ctx context.Context, s *socket) {
 		return
 	}
 	defer target.Close()
-	stop := context.AfterFunc(ctx, func() { die(s, target) })
+	stop := context.AfterFunc(ctx, func() { breakBoth(s, target) })
 	defer stop()
 
 	var pumps sync.WaitGroup

@@ -27,8 +27,8 @@ func ID(ctx context.Context) string {
 	return id
 }
 
-// come answers one invitation, and serves the connection to its end.
-func (l *Listener) come(ctx context.Context, i invitation) {
+// serveInvitation answers one invitation, and serves the connection to its end.
+func (l *Listener) serveInvitation(ctx context.Context, i invitation) {
 	if l.personality() == NeverRendezvous {
 		return
 	}
@@ -122,9 +122,9 @@ func (l *Listener) closeWith(s *socket, reason string, wait time.Duration) {
 // onlyReader hides everything else from io.Copy.
 type onlyReader struct{ io.Reader }
 
-// die is what a listener's end does to a connection. The relay is left first, so
+// breakBoth is what a listener's end does to a connection. The relay is left first, so
 // that nothing about the target's end is passed on.
-func die(s *socket, target net.Conn) {
+func breakBoth(s *socket, target net.Conn) {
 	s.drop()
 	reset(target)
 }

@@ -68,7 +68,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		case err != nil:
 			continue
 		}
-		if !s.keep(ctx, conn) {
+		if !s.track(ctx, conn) {
 			continue
 		}
 		s.mu.Lock()
@@ -104,8 +104,8 @@ func (s *Server) Drop() {
 	}
 }
 
-// keep notes conn for Drop, or closes it when it is too late.
-func (s *Server) keep(ctx context.Context, conn net.Conn) bool {
+// track notes conn for Drop, or closes it when it is too late.
+func (s *Server) track(ctx context.Context, conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ctx.Err() != nil {

@@ -77,7 +77,7 @@ func (s *Server) carry(ctx context.Context, tcp *net.TCPConn, client stream, r i
 		answer(client, http.StatusBadGateway, "", nil)
 		return
 	}
-	if !s.keep(ctx, far) {
+	if !s.track(ctx, far) {
 		return
 	}
 	defer s.end(far)

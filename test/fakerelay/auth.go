@@ -21,9 +21,9 @@ type refusal struct {
 	text   string
 }
 
-// presented is the token of a request, and whether it is in Authorization,
+// presentedToken is the token of a request, and whether it is in Authorization,
 // which is only the relay's when nothing else is there.
-func (r *request) presented() (text string, inAuthorization bool) {
+func (r *request) presentedToken() (text string, inAuthorization bool) {
 	if text := r.Header.Get("ServiceBusAuthorization"); text != "" {
 		return text, false
 	}
@@ -36,20 +36,20 @@ func (r *request) presented() (text string, inAuthorization bool) {
 // authorize checks in the order token, entity, claim. The expiry is that of
 // the token, zero for a token without one.
 func (s *Server) authorize(r *request, path string, want right) (expires time.Time, no refusal) {
-	text, inAuthorization := r.presented()
+	text, inAuthorization := r.presentedToken()
 	if s.StaticBearer != "" || s.Bearer != nil {
 		if bare, ok := strings.CutPrefix(text, "Bearer "); inAuthorization && ok {
 			text = bare
 		}
 		if text != "" && (text == s.StaticBearer || s.Bearer != nil && s.Bearer(text)) {
-			return time.Time{}, s.exists(path)
+			return time.Time{}, s.checkExists(path)
 		}
 	}
 	return s.authorizeToken(text, r.Host, path, want)
 }
 
-// exists is a refusal when nothing is registered at path.
-func (s *Server) exists(path string) refusal {
+// checkExists refuses when nothing is registered at path.
+func (s *Server) checkExists(path string) refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h, _ := s.lookup(path); h == nil {

@@ -46,7 +46,7 @@ func (s *Server) connect(ctx context.Context, r *request) verdict {
 	}
 	switch {
 	case fault.NeverAnswer:
-		if w.settled() == nil {
+		if w.awaitPeek() == nil {
 			io.Copy(io.Discard, r.peer.br)
 		}
 		return closeConn
@@ -94,7 +94,7 @@ func (s *Server) connect(ctx context.Context, r *request) verdict {
 		s.answer(r, answer.status, answer.phrase, nil, nil)
 		return closeConn
 	}
-	r.peer.upgraded(s)
+	r.peer.upgrade(s)
 	if err := s.switchProtocols(r, answer.protocol, faultHeader(fault)); err != nil {
 		answer.peer.drop()
 		s.untrack(answer.peer)
@@ -158,8 +158,9 @@ type waiting struct {
 	gone   bool       // the sender has hung up
 }
 
-// peek takes in the result; false means that the sender has hung up.
-func (w *waiting) peek(err error) bool {
+// notePeek notes what peeking at the sender has found; false means that the sender has
+// hung up.
+func (w *waiting) notePeek(err error) bool {
 	w.peeked = nil
 	w.gone = err != nil
 	return !w.gone
@@ -177,7 +178,7 @@ func (w *waiting) sleep(d time.Duration) bool {
 		case <-timer.C:
 			return true
 		case err := <-w.peeked:
-			if !w.peek(err) {
+			if !w.notePeek(err) {
 				return false
 			}
 		case <-w.ctx.Done():
@@ -195,7 +196,7 @@ func (w *waiting) answer(p *pending, timeout time.Duration) (a rendezvous, came 
 		case answer := <-p.answers:
 			return answer, true
 		case err := <-w.peeked:
-			if !w.peek(err) {
+			if !w.notePeek(err) {
 				return rendezvous{}, false
 			}
 		case <-timer.C:
@@ -207,8 +208,8 @@ func (w *waiting) answer(p *pending, timeout time.Duration) (a rendezvous, came 
 	}
 }
 
-// settled waits for the goroutine that peeks, so that the reader is free.
-func (w *waiting) settled() error {
+// awaitPeek waits for the goroutine that peeks, so that the reader is free.
+func (w *waiting) awaitPeek() error {
 	if w.peeked == nil {
 		return nil
 	}

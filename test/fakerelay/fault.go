@@ -30,7 +30,7 @@ type Fault struct {
 	Header     http.Header   // added to any answer, the 101 included
 
 	DropAfter     int64 // drop both sockets after this many bytes, between two frames
-	TruncateAfter int64 // the same, in the middle of a frame
+	TruncateAfter int64 // drop both sockets after this many bytes, in the middle of a frame
 	Reset         bool  // a drop is a TCP reset; bytes just sent may be lost
 	CloseAfter    int64 // send Close after this many bytes and nothing more
 	CloseCode     int   // 0 = 1011

@@ -54,7 +54,7 @@ func acceptCommand(r *request, c *channel, acceptID string) []byte {
 	for name, values := range r.Header {
 		headers[name] = strings.Join(values, ", ")
 	}
-	if _, inAuthorization := r.presented(); inAuthorization && !c.anonymous {
+	if _, inAuthorization := r.presentedToken(); inAuthorization && !c.anonymous {
 		delete(headers, "Authorization")
 	}
 	delete(headers, http.CanonicalHeaderKey("ServiceBusAuthorization"))

@@ -43,7 +43,7 @@ func (s *Server) listen(r *request) verdict {
 	if c.host == "" {
 		c.host = r.Host
 	}
-	c.upgraded(s)
+	c.upgrade(s)
 	if no := s.enlist(c, r); no.status != 0 {
 		return s.refuse(r, no.status, no.text)
 	}

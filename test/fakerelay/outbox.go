@@ -34,7 +34,7 @@ type outbox struct {
 	taken bool   // somebody is writing what next returned
 	err   error  // of the reader's writing, for the writer to return
 	ctl   []byte // frames waiting for the end of a frame or for room
-	pong  []byte // likewise; RFC 6455 section 5.5.3 lets the newest answer stand for all
+	pong  []byte // the newest answer to a ping, which waits as ctl does; RFC 6455 section 5.5.3 lets it stand for all
 
 	wake chan struct{} // to the writer: bytes or the end
 	room chan struct{} // to the filler

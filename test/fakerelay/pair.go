@@ -13,7 +13,8 @@ const (
 	// lostFlushWait is how long what is queued for a peer may take to leave
 	// when the other one is lost.
 	lostFlushWait = time.Second
-	// closeFlushWait is the same when both have closed.
+	// closeFlushWait is how long what is queued for a peer may take to leave when
+	// both have closed.
 	closeFlushWait = 10 * time.Second
 )
 
@@ -54,7 +55,7 @@ func (s *Server) join(r *request, listener *peer, fault Fault, w *waiting) {
 	}
 	readers.Go(func() { p.lose(p.listener, p.relay(p.listener, p.sender, &s.down)) })
 	readers.Go(func() {
-		err := w.settled()
+		err := w.awaitPeek()
 		if err == nil {
 			err = p.relay(p.sender, p.listener, &s.up)
 		}

@@ -37,8 +37,8 @@ func newPeer(raw net.Conn, config *tls.Config) *peer {
 	return &peer{raw: raw, tls: conn, br: bufio.NewReader(conn)}
 }
 
-// upgraded makes p a websocket; its owner then runs write.
-func (p *peer) upgraded(s *Server) {
+// upgrade makes p a websocket; its owner then runs write.
+func (p *peer) upgrade(s *Server) {
 	p.raw.SetDeadline(time.Time{})
 	p.out = newOutbox(s.buffer(), &s.rings)
 	p.pongEvery = s.pongInterval()

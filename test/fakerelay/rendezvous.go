@@ -29,7 +29,7 @@ func (s *Server) rendezvous(r *request) verdict {
 		return s.refuse(r, http.StatusForbidden, "The rendezvous address is not valid or has expired")
 	}
 	protocol := choose(p.sender.Header, r.Header)
-	r.peer.upgraded(s)
+	r.peer.upgrade(s)
 	if err := s.switchProtocols(r, protocol, nil); err != nil {
 		p.answers <- rendezvous{status: http.StatusBadGateway, phrase: s.trackedPhrase(p.sender, "The listener was lost")}
 		return closeConn

@@ -14,7 +14,7 @@ type request struct {
 	*http.Request
 	peer   *peer
 	path   string     // decoded, without "/$hc/", for websockets
-	raw    string     // the same, as it was written
+	raw    string     // path as it was written
 	query  url.Values // all of it
 	action string     // listen, connect, accept, or empty
 	id     string     // sb-hc-id

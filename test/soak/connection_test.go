@@ -78,8 +78,8 @@ func (c *connection) runApp(address string) half {
 	return x.work()
 }
 
-// reached begins the target's part at its end of a connection.
-func (c *connection) reached(conn *net.TCPConn) {
+// beginTarget begins the target's part at its end of a connection.
+func (c *connection) beginTarget(conn *net.TCPConn) {
 	p := &c.plan
 	x := newSide(conn, p.target, p.app.size, c.content(toApp), c.content(toTarget), c.random(toApp))
 	c.mu.Lock()

@@ -28,8 +28,8 @@ type lane struct {
 	stop func() // ends the listener and waits for it
 }
 
-// met notes that the relay has met id, and returns the current connection.
-func (l *lane) met(id string) *connection {
+// noteMet notes that the relay has met id, and returns the current connection.
+func (l *lane) noteMet(id string) *connection {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.current != nil {
@@ -88,7 +88,7 @@ func (l *lane) dial(ctx context.Context) (net.Conn, error) {
 		listeners.Close()
 		return nil, err
 	}
-	c.reached(targets)
+	c.beginTarget(targets)
 	return listeners, nil
 }
 

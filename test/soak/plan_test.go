@@ -118,7 +118,7 @@ func (p *plan) order(r *rand.Rand) {
 	}
 	target.countsBytes = hcm && target.end == halfClose
 
-	// Nor does HCM tell of a target that has gone before the app ends by itself.
+	// HCM does not tell of a target that has gone before the app ends by itself.
 	hasty := hcm && (target.end == reset || target.end == closeEarly)
 	if hasty && (app.end == halfCloseLate || app.end == closeLate) {
 		app.end = halfClose

@@ -161,7 +161,7 @@ func (s *site) loseListeners(ctx context.Context, lanes []*lane, length time.Dur
 func (s *site) fault(c fakerelay.Connect) fakerelay.Fault {
 	for _, l := range s.lanes {
 		if l.entity == c.Entity {
-			if connection := l.met(c.ID); connection != nil {
+			if connection := l.noteMet(c.ID); connection != nil {
 				return connection.attempt(c.ID)
 			}
 		}

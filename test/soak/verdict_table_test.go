@@ -155,7 +155,7 @@ func undialled(f *facts) {
 	f.cause, f.up, f.down = "dial_failed", 0, 0
 }
 
-// unreached is the same when the listener finds no target.
+// unreached is what an app sees when the listener finds no target.
 func unreached(f *facts) {
 	undialled(f)
 	f.refused, f.cause, f.up = true, "target_unreachable_suspected", 100

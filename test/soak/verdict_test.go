@@ -113,14 +113,15 @@ func (f *facts) judgeLine(down leeway) error {
 		return fmt.Errorf("logged with %d bytes up and %d down; the app sent %d and got %d, the target sent %d and got %d",
 			f.up, f.down, f.app.sent, f.app.got, f.target.sent, f.target.got)
 	}
-	if why := f.belied(down); why != "" {
+	if why := f.contradiction(down); why != "" {
 		return fmt.Errorf("logged as %s, but %s", f.cause, why)
 	}
 	return nil
 }
 
-// belied says what was seen that the logged cause does not agree with, or nothing.
-func (f *facts) belied(down leeway) string {
+// contradiction is what was seen that the logged cause does not agree with; empty
+// when there is none.
+func (f *facts) contradiction(down leeway) string {
 	app, target := &f.app, &f.target
 	switch f.cause {
 	case "closed":
