@@ -9,8 +9,8 @@ import (
 // needs a stack many times as deep as what comes after it: growing one took 5 %
 // of a new connection's CPU time, and the connection would keep it.
 type dialers struct {
-	jobs    chan func() // unbuffered: a send succeeds only if an idle worker is receiving
-	over    <-chan struct{}
+	jobs    chan func()     // unbuffered: a send succeeds only if an idle worker is receiving
+	over    <-chan struct{} // closed when idle workers are to end
 	guarded func(f func()) func()
 	workers sync.WaitGroup
 }
@@ -27,6 +27,7 @@ func (d *dialers) run(job func()) {
 	}
 }
 
+// work runs job, and others that come within workerRest of the last.
 func (d *dialers) work(job func()) {
 	timer := time.NewTimer(workerRest)
 	defer timer.Stop()

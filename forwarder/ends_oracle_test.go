@@ -180,7 +180,8 @@ func TestEndsAgreeWithTheFlagsBefore(t *testing.T) {
 				continue
 			}
 			if then, do := e.after(what, at, nil); do != wantDo || then.verdict != wantVerdict {
-				t.Fatalf("run %d: %s leads to action %d, %v; want %d, %v; %+v", run, eventNames[what], do, then.verdict, wantDo, wantVerdict, f)
+				t.Fatalf("run %d: %s leads to action %d, %v; want %d, %v; %+v",
+					run, eventNames[what], do, then.verdict, wantDo, wantVerdict, f)
 			}
 		}
 	}

@@ -168,7 +168,8 @@ func everyState(f func(e ends)) {
 }
 
 func TestEveryEventInEveryState(t *testing.T) {
-	if len(eventNames) != int(events) || len(upNames) != int(upStates) || len(downNames) != int(downStates) || len(appNames) != int(appStates) {
+	if len(eventNames) != int(events) || len(upNames) != int(upStates) ||
+		len(downNames) != int(downStates) || len(appNames) != int(appStates) {
 		t.Fatal("a constant has no name in the tables")
 	}
 	const now = 20 * time.Second
@@ -222,6 +223,8 @@ func TestUnusedTunnelIsToldApartByItsAge(t *testing.T) {
 func TestWhatIsDue(t *testing.T) {
 	const second = time.Second
 	both := limits{linger: 120 * second, asks: true}
+	told := []event{onAppEnd, onEndTold}
+	askedOften := append(told, slices.Repeat([]event{onAppFoundOpen}, 20)...)
 	for _, test := range []struct {
 		name    string
 		limits  limits
@@ -233,11 +236,11 @@ func TestWhatIsDue(t *testing.T) {
 		{"open", both, nil, 0, never, onIdleOver},
 		{"open, with a limit", limits{linger: 120 * second, idle: 60 * second}, nil, 0, 70 * second, onIdleOver},
 		{"the app ends", both, []event{onAppEnd}, 0, 130 * second, onLingerOver},
-		{"the remote side knows", both, []event{onAppEnd, onEndTold}, 0, 2*second + firstAsk, onAskDue},
-		{"nobody can be asked", limits{linger: 120 * second}, []event{onAppEnd, onEndTold}, 0, 130 * second, onLingerOver},
+		{"the remote side knows", both, told, 0, 2*second + firstAsk, onAskDue},
+		{"nobody can be asked", limits{linger: 120 * second}, told, 0, 130 * second, onLingerOver},
 		{"asked once", both, []event{onAppEnd, onEndTold, onAppFoundOpen}, 0, 3*second + 2*firstAsk, onAskDue},
-		{"asked often", both, append([]event{onAppEnd, onEndTold}, slices.Repeat([]event{onAppFoundOpen}, 20)...), 0, 22*second + maxAsk, onAskDue},
-		{"linger comes before the question", limits{linger: second, asks: true}, append([]event{onAppEnd, onEndTold}, slices.Repeat([]event{onAppFoundOpen}, 20)...), 0, 11 * second, onLingerOver},
+		{"asked often", both, askedOften, 0, 22*second + maxAsk, onAskDue},
+		{"linger comes before the question", limits{linger: second, asks: true}, askedOften, 0, 11 * second, onLingerOver},
 		{"nobody can tell", both, []event{onAppEnd, onEndTold, onAppUnknown}, 0, 130 * second, onLingerOver},
 		{"both have ended", both, []event{onAppEnd, onEndTold, onRemoteClose}, 0, 130 * second, onLingerOver},
 		{"the app has left", both, []event{onAppEnd, onEndTold, onAppFoundClosed}, 0, 3*second + goneGrace, onGraceOver},

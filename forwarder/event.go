@@ -9,8 +9,8 @@ const (
 	onEndUntold                      // the remote side could not be told of the app's end of stream
 	onUnsent                         // a write to the remote side failed
 	onRemoteHalfClose                // the remote side's end of stream was read, and it said that it reads on
-	onRemoteClose                    // the remote side's end of stream was read
-	onRemoteCloseUnused              // the remote side's end of stream was read, no byte came before, nor a word of its target
+	onRemoteClose                    // the remote side's end of stream was read, and it said nothing more
+	onRemoteCloseUnused              // the remote side's end of stream was read, without a byte or a word of its target before
 	onAppRefusal                     // the app takes nothing more, having ended its stream before
 	onAppWriteError                  // a write to the app failed; the end of its stream may have been before
 	onAppReset                       // the app reset the connection
@@ -32,7 +32,7 @@ const (
 type action uint8
 
 const (
-	doNothing action = iota // the connection is over since before
+	doNothing action = iota // the connection was over before
 	doWait                  // set the timer to what is due next
 	doAsk                   // find out whether the app has closed fully
 	doEnd                   // close the app's connection as an end of stream, and the remote one

@@ -19,7 +19,7 @@ type panicsWhenRead struct{ net.Conn }
 
 func (panicsWhenRead) Read([]byte) (int, error) { panic("while reading") }
 
-// panicsWhenWritten is one whose writes do.
+// panicsWhenWritten is a remote side whose writes panic.
 type panicsWhenWritten struct{ net.Conn }
 
 func (panicsWhenWritten) Write([]byte) (int, error) { panic("while writing") }

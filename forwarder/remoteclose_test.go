@@ -63,7 +63,7 @@ func TestRemoteThatClosedFullyAndMissedNothingIsAnEnd(t *testing.T) {
 	wantCause(t, finish(), forwarder.Closed)
 }
 
-// deaf is closedFully, and cannot be told of an end either.
+// deaf is a remote half that has closed fully, and cannot be told of an end.
 type deaf struct{ closedFully }
 
 func (deaf) CloseWrite() error { return syscall.EPIPE }

@@ -48,8 +48,8 @@ type Server struct {
 	Logger *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
-	// Guard wraps what runs on each goroutine, so that the caller can recover from
-	// its panics. Nil leaves it as it is.
+	// Guard wraps what runs on each goroutine: the function it returns is what the
+	// goroutine runs, and may recover from f's panic. Nil leaves f as it is.
 	Guard func(f func()) func()
 }
 
@@ -94,7 +94,7 @@ type run struct {
 	conns   sync.WaitGroup
 
 	mu   sync.Mutex
-	open int
+	open int           // connections accepted and not ended, those that wait for a slot too
 	idle chan struct{} // closed when open falls to 0; nil when nobody waits
 }
 

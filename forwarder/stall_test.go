@@ -65,7 +65,7 @@ func (dying) Write(p []byte) (int, error) {
 	return 0, syscall.EPIPE
 }
 
-// dyingListener accepts such connections.
+// dyingListener accepts connections that are dying.
 type dyingListener struct{ *memnet.Listener }
 
 func (l dyingListener) Accept() (net.Conn, error) {
