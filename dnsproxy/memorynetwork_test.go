@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -70,16 +68,6 @@ func alive(query []byte) []byte {
 	reply := slices.Clone(query)
 	reply[2] |= flagQR
 	return reply
-}
-
-// testPool belongs to a bubble of synctest. It waits for its sockets in the end.
-func testPool(t *testing.T, n *network, addrs ...string) *pool {
-	t.Cleanup(func() { time.Sleep(socketTime) })
-	s := &Server{dial: n.dial}
-	for _, a := range addrs {
-		s.Upstreams = append(s.Upstreams, netip.MustParseAddrPort(a))
-	}
-	return &s.proxy().pool
 }
 
 func testQuery(t testing.TB) *query {

@@ -87,7 +87,7 @@ func newInstance() string { return strings.ToLower(rand.Text()) }
 func probeName(instance string) string { return instance + ".loop." + Canary + "." }
 
 // askInstance returns the instance id that an upstream gives for name, "" if it
-// has none; the error tells that the upstream gave no answer.
+// has none. An error means that the upstream gave no answer.
 func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (instance string, err error) {
 	m := new(dns.Msg).SetQuestion(name, dns.TypeTXT)
 	raw, err := m.Pack()
@@ -98,9 +98,14 @@ func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (insta
 	if err != nil {
 		return "", err
 	}
-	if err := m.Unpack(reply); err != nil {
-		return "", nil
+	if m.Unpack(reply) == nil { // a broken answer is one, too, and not ours
+		instance = instanceIn(m)
 	}
+	return instance, nil
+}
+
+// instanceIn returns the instance id in a reply, "" if it has none.
+func instanceIn(m *dns.Msg) string {
 	for _, rr := range m.Answer {
 		txt, isTXT := rr.(*dns.TXT)
 		if !isTXT {
@@ -108,11 +113,11 @@ func (p *pool) askInstance(ctx context.Context, u *upstream, name string) (insta
 		}
 		for _, s := range txt.Txt {
 			if id, found := strings.CutPrefix(s, instancePrefix); found {
-				return id, nil
+				return id
 			}
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // probe has one upstream answer q over UDP, within the time that one upstream has.

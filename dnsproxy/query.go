@@ -217,15 +217,6 @@ func dropReason(raw []byte) Dropped {
 // id returns the id the client gave the query.
 func (q *query) id() uint16 { return binary.BigEndian.Uint16(q.raw) }
 
-// name returns the name asked for, as in a zone file, in the client's case.
-func (q *query) name() string {
-	name, _, err := dns.UnpackDomainName(q.raw, headerLen)
-	if err != nil {
-		return "" // which parse has refused
-	}
-	return name
-}
-
 // clone returns a copy that shares no memory with q or its message.
 func (q *query) clone() *query {
 	c := *q

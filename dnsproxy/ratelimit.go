@@ -1,8 +1,6 @@
 package dnsproxy
 
 import (
-	"context"
-	"log/slog"
 	"sync/atomic"
 	"time"
 )
@@ -13,16 +11,9 @@ type rateLimit struct {
 	lastWarned atomic.Int64 // in Unix nanoseconds; 0 means never
 }
 
-// warn logs a warning unless it did so less than a minute ago.
-func (l *rateLimit) warn(ctx context.Context, log *slog.Logger, msg string, attrs ...slog.Attr) {
-	if l.take() {
-		log.LogAttrs(ctx, slog.LevelWarn, msg, attrs...)
-	}
-}
-
-// take reports whether the caller is to warn now, and starts the next minute if so.
-// A clock that was set back looks like a long time.
-func (l *rateLimit) take() bool {
+// allow reports whether the caller is to warn now, and starts the next minute if
+// so. A clock that was set back looks like a long time.
+func (l *rateLimit) allow() bool {
 	now := time.Now().UnixNano()
 	last := l.lastWarned.Load()
 	return uint64(now-last) >= uint64(time.Minute) && l.lastWarned.CompareAndSwap(last, now)

@@ -130,7 +130,9 @@ func (p *proxy) answerLater(ctx context.Context, due *sync.WaitGroup, network st
 	const clientsPerQuery = 16 // on average
 	limit := cap(p.pending.places)
 	if p.waiting.Add(1) > clientsPerQuery*int64(limit) || !p.start(ctx, key, network, w) {
-		p.overloaded.warn(ctx, p.log, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", limit))
+		if p.overloaded.allow() {
+			p.log.LogAttrs(ctx, slog.LevelWarn, "DNS queries are refused: too many wait for upstreams", slog.Int("limit", limit))
+		}
 		done(q.serverFailure(dns.ExtendedErrorCodeOther, "too many queries in flight"), SourceRefused)
 	}
 }

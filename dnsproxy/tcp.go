@@ -45,8 +45,10 @@ func (p *proxy) accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
 		if err == nil || ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return conn, err
 		}
-		p.acceptFailing.warn(ctx, p.log, "DNS accept failed, retrying",
-			slog.Any("error", err), slog.Duration("retry_in", delay))
+		if p.acceptFailing.allow() {
+			p.log.LogAttrs(ctx, slog.LevelWarn, "DNS accept failed, retrying",
+				slog.Any("error", err), slog.Duration("retry_in", delay))
+		}
 		if !sleep(ctx, delay) {
 			return nil, err
 		}

@@ -2,10 +2,21 @@ package dnsproxy
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// testPool belongs to a bubble of synctest. It waits for its sockets in the end.
+func testPool(t *testing.T, n *network, addrs ...string) *pool {
+	t.Cleanup(func() { time.Sleep(socketTime) })
+	s := &Server{dial: n.dial}
+	for _, a := range addrs {
+		s.Upstreams = append(s.Upstreams, netip.MustParseAddrPort(a))
+	}
+	return &s.proxy().pool
+}
 
 func TestTheTimeForOneQueryIsBounded(t *testing.T) {
 	for _, test := range []struct {

@@ -46,8 +46,8 @@ type upstream struct {
 	heard   atomic.Int64  // when it last replied, in nanoseconds since the pool's epoch
 	trouble chan struct{} // wakes watch when the upstream becomes suspect or silent
 
-	reported   atomic.Bool // the log says that it does not answer
-	lastWarned rateLimit   // of that warning
+	reported atomic.Bool // the log says that it does not answer
+	warning  rateLimit   // of the warning that says so
 
 	mu     sync.Mutex
 	socket *socket // for the next query; nil or used up means a new one
@@ -107,9 +107,12 @@ func (p *pool) noteFailure(ctx context.Context, a *attempt, err error) {
 	if ctx.Err() != nil {
 		return // we are stopping, which says nothing about the upstream
 	}
-	if outOfFiles(err) {
-		p.noFiles.warn(ctx, p.log, "DNS queries fail: too many open files", slog.Any("error", err))
-	} else if a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true) {
+	switch {
+	case outOfFiles(err):
+		if p.noFiles.allow() {
+			p.log.LogAttrs(ctx, slog.LevelWarn, "DNS queries fail: too many open files", slog.Any("error", err))
+		}
+	case a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true):
 		a.u.wakeWatch()
 	}
 	if p.asked != nil {
@@ -146,7 +149,7 @@ func (p *pool) markDown(ctx context.Context, u *upstream, began time.Time, err e
 		return
 	}
 	u.silent.Store(true)
-	if !u.reported.Load() && u.lastWarned.take() && !u.reported.Swap(true) {
+	if !u.reported.Load() && u.warning.allow() && !u.reported.Swap(true) {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS upstream does not answer",
 			slog.String("upstream", u.addr.String()), slog.Any("error", err))
 	}
