@@ -11,17 +11,21 @@ import (
 // lock. [lifetime] holds it; whoever learns something notes an event there, and gets back
 // what to do.
 //
-//	our direction   oursOpen ───────────── ourTurn ─────────────────────────▶ oursClosed
-//	                   └ closesBoth ▶ oursToBoth ─ endOurs ▶ oursPending ─ ourTurn ─▲
+//	our direction
+//	  oursOpen ── ourTurn ──▶ oursClosed
+//	  oursOpen ── closesBoth ──▶ oursToBoth ── endOurs ──▶ oursPending ── ourTurn ──▶ oursClosed
 //
-//	the far side's  theirsOpen ─┬─ theyShutDown ▶ theirsShutDown    reads on
-//	                            ├─ theyClose ───▶ theirsEnded       may read on or not
-//	                            └─ theyFail ────▶ theirsFailed      is not whole
+//	the far side's direction
+//	  theirsOpen ── theyShutDown ──▶ theirsShutDown
+//	  theirsOpen ── theyClose ──▶ theirsEnded
+//	  theirsOpen ── theyFail ──▶ theirsFailed
 //
-//	the connection  connUp ── the far side's end, ours not closed ──▶ connDraining ── relayEnd ──▶ connGone
-//	                   └──────────┬────────────────────────────────────────┴──────────────────────────┘
-//	                              ├─ noPong ▶ connDead
-//	                              └─ shut ──▶ connShut
+//	the connection
+//	  connUp ── any end of the far side's, unless oursClosed ──▶ connDraining ── relayEnd ──▶ connGone
+//	  connUp, connDraining, connGone ── noPong ──▶ connDead
+//	  connUp, connDraining, connGone ── shut ──▶ connShut
+//
+// Conn.Close is endAll, which changes nothing: the action says how to end, and shut follows.
 //
 // A Close frame is written by whoever has the turn to write, so the app's wish
 // (endOurs) and the frame (ourTurn) are two events: a write in progress may hold the

@@ -27,7 +27,7 @@ func (c *Client) retry(ctx context.Context, req Request, try func(*choice) *Dial
 		if failed == nil {
 			return nil
 		}
-		if ctx.Err() == nil || last == nil {
+		if !over(ctx) || last == nil {
 			last = failed
 		} // else the caller's time ended this attempt; the one before says why it took so long
 		last.Attempts = attempts
@@ -39,6 +39,13 @@ func (c *Client) retry(ctx context.Context, req Request, try func(*choice) *Dial
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+// over reports whether the caller's time has ended. Package net has a timer of its own for the
+// deadline, which may fire before that of ctx.
+func over(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // jitter spreads senders that failed together over [d/2, d).
