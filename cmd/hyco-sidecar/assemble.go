@@ -34,7 +34,7 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 	if err != nil {
 		return nil, err
 	}
-	p := parts{identities: newIdentities(cfg, identity.Options{Logger: log, Panicked: panicked(guarded)})}
+	p := parts{identities: newIdentities(cfg, identity.Options{Logger: log, Guard: guarded})}
 	p.resolver = &dnsproxy.Server{
 		Table:     table,
 		Upstreams: upstreams,
@@ -62,15 +62,15 @@ func assemble(environ []string, cfg config.Config, upstreams []netip.AddrPort, l
 	for i := range p.endpoints {
 		p.endpoints[i].tokens = p.credentials.endpoints[i].rollover
 	}
-	p.monitor = admin.NewMonitor(admin.Plan{
+	p.monitor = admin.NewMonitor(admin.Options{
 		Version:        version(),
 		MaxConnections: cfg.MaxConnections,
 		Endpoints:      describe(p.endpoints),
 		DNSListen:      texts(cfg.DNSListen),
 		DNSUpstreams:   texts(upstreams),
 		Usage:          p.resolver.Usage,
-		Identities:     p.identities.supplies,
-		Panicked:       panicked(guarded),
+		Identities:     p.identities.tokenStats,
+		Guard:          guarded,
 	})
 	p.credentials.tell(p.monitor)
 	p.resolver.Hooks = p.monitor.Resolver()

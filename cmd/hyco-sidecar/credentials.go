@@ -120,14 +120,13 @@ func (k *credentials) turned(endpoint string, credential int, why *relayclient.D
 	attrs := []slog.Attr{slog.String("endpoint", endpoint)}
 	if why != nil && why.Stage == relayclient.StageToken {
 		k.log.LogAttrs(ctx, slog.LevelWarn, "there is no token of a credential, using the other", append(attrs,
-			slog.String("error", why.Error()), slog.String("reason", why.Reason()), slog.String("next", why.Next()))...)
+			slog.Any("error", why), slog.String("reason", why.Reason()))...)
 		return
 	}
 	if why != nil {
-		attrs = append(attrs, slog.String("error", why.Error()), slog.String("reason", why.Reason()), slog.Int("status", why.Status), slog.String("phrase", why.Phrase))
+		attrs = append(attrs, slog.Any("error", why), slog.String("reason", why.Reason()), slog.Int("status", why.Status), slog.String("phrase", why.Phrase))
 	}
-	k.log.LogAttrs(ctx, slog.LevelWarn, "the relay refused a credential, using the other",
-		append(attrs, slog.String("next", "renew the first connection string: it is tried again every few minutes, and at once when its file changes"))...)
+	k.log.LogAttrs(ctx, slog.LevelWarn, "the relay refused a credential, using the other", attrs...)
 }
 
 // describe tells the monitor what an endpoint presents.

@@ -140,7 +140,7 @@ func keepThose(t *testing.T, environ []string, between func()) *kept {
 	}
 	between()
 	k.credentials = newCredentials(environ, cfg, newIdentities(cfg, identity.Options{}), slog.New(slog.NewTextHandler(&k.log, nil)))
-	k.monitor = admin.NewMonitor(admin.Plan{Endpoints: describe(plan(cfg, nil))})
+	k.monitor = admin.NewMonitor(admin.Options{Endpoints: describe(plan(cfg, nil))})
 	k.tell(k.monitor)
 	return k
 }

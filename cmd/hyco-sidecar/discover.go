@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/config"
 	"hyco-sidecar/relayclient"
@@ -56,7 +57,7 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, discoveryWait)
 	defer cancel()
-	ids := newIdentities(d.cfg, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.cfg, d.upstreams)}, Panicked: panicked(d.guarded)})
+	ids := newIdentities(d.cfg, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: nameserver(d.cfg, d.upstreams)}, Guard: d.guarded})
 	defer ids.close()
 	found := d.ask(waiting, wanted, ids)
 	if ctx.Err() != nil {
@@ -71,7 +72,7 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 		case f.err == nil:
 			endpoints[i] = f.endpoint
 		case ok && (failed.Temporary() || failed.Reason() == "token_failed"):
-			later = append(later, fmt.Errorf("%s: auto: %s: %s (%s)", wanted[i].Variable, plain(f.err), failed.Next(), reasonOf(f.err)))
+			later = append(later, fmt.Errorf("%s: auto: %s: %s (%s)", wanted[i].Variable, plain(f.err), advice.Next(f.err), reasonOf(f.err)))
 		default:
 			faults = append(faults, d.fault(wanted[i], f.err))
 		}
@@ -89,12 +90,12 @@ func (d *discoverer) run(ctx context.Context) (config.Config, error) {
 func (d *discoverer) fault(c config.Connection, err error) *config.Fault {
 	f := &config.Fault{Variable: c.Variable, Problem: "auto: " + plain(err) + " (" + reasonOf(err) + ")", Remedy: "write host:port instead of auto, or give the hybrid connection the metadata [{\"key\":\"endpoint\",\"value\":\"host:port\"}]"}
 	if failed, ok := errors.AsType[*relayclient.DialError](err); ok {
-		f.Remedy = failed.Next()
+		f.Remedy = advice.Next(err)
 		if failed.Reason() == "metadata_not_readable" {
 			f.Problem = fmt.Sprintf("auto: %s may not read the hybrid connection %q (metadata_not_readable)", credentialsOf(c, kindOf(d.cfg)), c.Entity)
 			f.Remedy = "give that key's rule the Listen right as well, or write host:port instead of auto"
 			if c.Credential.Entra {
-				f.Remedy = failed.Next()
+				f.Remedy = advice.Next(err)
 			}
 		}
 	}

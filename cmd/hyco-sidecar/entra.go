@@ -82,10 +82,10 @@ func (ids *identities) close() {
 	}
 }
 
-func (ids *identities) supplies() []admin.Supply {
-	var all []admin.Supply
+func (ids *identities) tokenStats() []admin.TokenStats {
+	var all []admin.TokenStats
 	for _, source := range ids.all() {
-		all = append(all, admin.Supply(source.Supply()))
+		all = append(all, admin.TokenStats(source.TokenStats()))
 	}
 	return all
 }

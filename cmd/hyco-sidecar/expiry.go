@@ -58,9 +58,6 @@ func shown(c config.Credential, kind config.IdentityKind) string {
 // warnAhead is when to say that a ready-made signature ends, before it does.
 var warnAhead = []time.Duration{24 * time.Hour, time.Hour, 0}
 
-// renewSignature is what to do about it.
-const renewSignature = "write a new SharedAccessSignature, or a key from which tokens are made as they are needed"
-
 // watchExpiry warns of ready-made signatures that end, until ctx ends.
 func (k *credentials) watchExpiry(ctx context.Context) {
 	warned := make(map[warning]bool)
@@ -105,8 +102,7 @@ func (k *credentials) warnOfExpiry(ctx context.Context, now time.Time, warned ma
 			}
 			w := warning{s, ahead}
 			if mark(left) == ahead && !warned[w] {
-				k.log.LogAttrs(ctx, slog.LevelWarn, "a ready-made signature ends soon", slog.String("variable", s.variable),
-					slog.String("until", s.until()), slog.String("next", renewSignature))
+				k.log.LogAttrs(ctx, slog.LevelWarn, "a ready-made signature ends soon", slog.String("variable", s.variable), slog.String("until", s.until()))
 			}
 			warned[w] = true
 		}

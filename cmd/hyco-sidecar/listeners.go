@@ -52,6 +52,6 @@ func (p *parts) askListeners(ctx context.Context, endpoint int, moved *string, l
 	named, err := said.Endpoint()
 	if now, ok := check.Normal(named); err == nil && ok && now != e.name && now != *moved {
 		*moved = now
-		log.Warn("the hybrid connection's metadata names another endpoint", "endpoint", e.name, "now", now, "next", "restart the sidecar to use it")
+		log.Warn("the hybrid connection's metadata names another endpoint", "endpoint", e.name, "now", now)
 	}
 }

@@ -92,8 +92,10 @@ func fine(code, text string, args ...any) []admin.Finding {
 	return []admin.Finding{{Level: levelOK, Code: code, Text: fmt.Sprintf(text, args...)}}
 }
 
+// fault is one finding. Next is what to do, empty where that is the step that advice
+// has for the code.
 func fault(level, code, next, text string, args ...any) []admin.Finding {
-	return []admin.Finding{{Level: level, Code: code, Text: fmt.Sprintf(text, args...), Next: next, See: advice.See(code)}}
+	return []admin.Finding{{Level: level, Code: code, Text: fmt.Sprintf(text, args...), Next: cmp.Or(next, advice.NextFor(code)), See: advice.See(code)}}
 }
 
 // names looks whether the machine's resolver is us.
@@ -107,7 +109,7 @@ func (p *preflight) names(context.Context) []admin.Finding {
 	case len(listed) > 0 && len(others) == 0:
 		return fine("resolv_conf", "%s names this resolver alone", p.resolvConf)
 	case len(others) < len(listed):
-		return fault(levelWarning, "resolv_conf_more_nameservers", "leave this resolver alone in the file: some C libraries ask all nameservers at once, and take the first answer",
+		return fault(levelWarning, "resolv_conf_more_nameservers", "",
 			"%s names this resolver and %s", p.resolvConf, addresses(others))
 	case os.Getpid() == 1:
 		return fine("resolv_conf_elsewhere", "%s of this container names %s; that of the app's container counts", p.resolvConf, addresses(others))
@@ -129,7 +131,7 @@ func (p *preflight) others(context.Context) []admin.Finding {
 	if len(p.upstreams) > 0 {
 		return nil
 	}
-	return fault(levelWarning, "no_upstreams", "set HYCO_DNS_UPSTREAMS", "no resolver for other names: they get SERVFAIL")
+	return fault(levelWarning, "no_upstreams", "", "no resolver for other names: they get SERVFAIL")
 }
 
 // loops asks the upstreams for a name that this process alone knows.
@@ -143,7 +145,7 @@ func (p *preflight) loops(ctx context.Context) []admin.Finding {
 	for i, up := range p.upstreams {
 		asking.Go(p.guarded(func() {
 			if (check.Names{Server: up}).LeadsTo(ctx, self) {
-				found[i] = fault(levelError, "upstream_loops", "name another resolver in HYCO_DNS_UPSTREAMS",
+				found[i] = fault(levelError, "upstream_loops", "",
 					"the resolver %s asks this sidecar in turn: other names get no answer through it", up)
 			}
 		}))
@@ -183,7 +185,7 @@ func (p *preflight) routes(ctx context.Context) []admin.Finding {
 	if len(unrouted) == 0 {
 		return nil
 	}
-	return fault(levelError, "no_route_to_endpoint", "give this network namespace a route to it, such as a default one: nothing is sent there",
+	return fault(levelError, "no_route_to_endpoint", "",
 		"no route leads to %s: apps get an error before the connection can be captured", strings.Join(unrouted, ", "))
 }
 
@@ -196,7 +198,7 @@ func (p *preflight) signatures(context.Context) []admin.Finding {
 			level, verb = levelError, "ended"
 		}
 		if left <= warnAhead[0] {
-			found = append(found, fault(level, "signature_ends_soon", renewSignature, "the SharedAccessSignature in %s %s at %s", s.variable, verb, s.until())...)
+			found = append(found, fault(level, "signature_ends_soon", "", "the SharedAccessSignature in %s %s at %s", s.variable, verb, s.until())...)
 		}
 	}
 	return found
@@ -213,13 +215,13 @@ func (p *preflight) relay(ctx context.Context, e endpoint) []admin.Finding {
 	case failed != nil && ctx.Err() == context.Canceled:
 		return nil
 	case failed != nil:
-		return append(found, fault(levelError, failed.Reason(), failed.Next(), "%s", strings.TrimPrefix(failed.Error(), "relayclient: "))...)
+		return append(found, fault(levelError, failed.Reason(), advice.Next(failed), "%s", strings.TrimPrefix(failed.Error(), "relayclient: "))...)
 	}
 	if p.clock != nil && offset != 0 {
 		p.clock(e.Namespace, offset)
 	}
 	if offset.Abs() > relayclient.ClockTolerance {
-		return append(found, fault(levelError, "clock_wrong", "set this machine's clock: tokens are signed by it",
+		return append(found, fault(levelError, "clock_wrong", "",
 			"this machine's clock is %s, by what %s says", relayclient.DescribeOffset(offset), e.Namespace)...)
 	}
 	return append(found, fine("relay_reached", "%s answers", e.Namespace)...)
@@ -233,7 +235,7 @@ func (p *preflight) identity(ctx context.Context, source *identity.Source) []adm
 	case ctx.Err() == context.Canceled:
 		return nil
 	case failed != nil:
-		return fault(levelError, "token_failed", failed.Next(), "%s: %s", source, failed)
+		return fault(levelError, "token_failed", advice.Next(failed), "%s: %s", source, failed)
 	case err != nil:
 		return fault(levelError, "token_failed", "wait: hyco-sidecar check tells what keeps it from coming", "%s: no token has come within %s", source, preflightWait)
 	default:

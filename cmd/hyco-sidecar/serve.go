@@ -92,8 +92,7 @@ func chooseUpstreams(cfg config.Config, resolvConf string, log *slog.Logger) ([]
 	found, err := dnsproxy.SystemUpstreams(resolvConf)
 	upstreams := slices.DeleteFunc(found, isUs)
 	if len(upstreams) == 0 {
-		log.Warn("no resolver for other names: they get SERVFAIL", "file", resolvConf, "error", err,
-			"next", "set HYCO_DNS_UPSTREAMS")
+		log.Warn("no resolver for other names: they get SERVFAIL", "file", resolvConf, "error", err)
 	}
 	return upstreams, nil
 }

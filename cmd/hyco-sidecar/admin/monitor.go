@@ -22,9 +22,9 @@ type Monitor struct {
 	attempts  attempts
 	resolver  resolver
 	registry  *prometheus.Registry
-	panicked  guard
+	guard     func(f func()) func()
 	// identities are how those of Entra ID fare.
-	identities func() []Supply
+	identities func() []TokenStats
 
 	dialSeconds       *prometheus.HistogramVec
 	connectionSeconds *prometheus.HistogramVec
@@ -40,8 +40,8 @@ type Monitor struct {
 	offsets  map[string]time.Duration // of our clock, by namespace
 }
 
-// Plan is what a Monitor is about.
-type Plan struct {
+// Options are what a Monitor is about.
+type Options struct {
 	Version        string
 	MaxConnections int
 	Endpoints      []Endpoint // with what is known before the first connection
@@ -50,34 +50,33 @@ type Plan struct {
 	// Usage is asked how apps use the resolver. Nil is never asked.
 	Usage func() dnsproxy.Usage
 	// Identities is asked how tokens of Entra ID come. Nil means that none are used.
-	Identities func() []Supply
-	// Panicked is called on a goroutine that panics while it answers a request,
-	// with the panic's value and the goroutine's stack, and ends the process. If it
-	// returns, or is nil, the panic takes its course.
-	Panicked func(value any, stack []byte)
+	Identities func() []TokenStats
+	// Guard wraps what runs on each goroutine, the answer to a request included; nil
+	// leaves it as it is. It passes [http.ErrAbortHandler] on.
+	Guard func(f func()) func()
 }
 
 // NewMonitor returns a Monitor in the state [Starting].
-func NewMonitor(plan Plan) *Monitor {
+func NewMonitor(o Options) *Monitor {
 	m := &Monitor{
-		version:    plan.Version,
+		version:    o.Version,
 		began:      time.Now(),
-		limit:      plan.MaxConnections,
-		byName:     make(map[string]*endpoint, len(plan.Endpoints)),
-		resolver:   newResolver(plan),
+		limit:      o.MaxConnections,
+		byName:     make(map[string]*endpoint, len(o.Endpoints)),
+		resolver:   newResolver(o),
 		registry:   prometheus.NewRegistry(),
 		offsets:    make(map[string]time.Duration),
 		attempts:   attempts{counts: make(map[attempt]int64)},
 		findings:   []Finding{},
-		panicked:   plan.Panicked,
-		endpoints:  make([]*endpoint, 0, len(plan.Endpoints)),
-		identities: plan.Identities,
+		guard:      o.Guard,
+		endpoints:  make([]*endpoint, 0, len(o.Endpoints)),
+		identities: o.Identities,
 	}
 	if m.identities == nil {
-		m.identities = func() []Supply { return nil }
+		m.identities = func() []TokenStats { return nil }
 	}
 	m.state.Store(Starting)
-	for _, about := range plan.Endpoints {
+	for _, about := range o.Endpoints {
 		e := newEndpoint(about)
 		m.endpoints = append(m.endpoints, e)
 		m.byName[about.Name] = e
@@ -87,6 +86,14 @@ func NewMonitor(plan Plan) *Monitor {
 	m.registry.MustRegister(m.dialSeconds, m.connectionSeconds, m.resolver.upstreamSeconds, collector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// guarded is f as it runs on a goroutine.
+func (m *Monitor) guarded(f func()) func() {
+	if m.guard == nil {
+		return f
+	}
+	return m.guard(f)
 }
 
 // Enter notes that the process has come to a state.
