@@ -47,13 +47,13 @@ func checkCommand(c *call, args []string) int {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 
-	ids := newIdentities(cfg, identity.Options{})
+	ids := newIdentities(cfg, identity.Options{Guard: c.guarded})
 	defer ids.close()
 	cfg, code, ok = c.discovered(ctx, cfg)
 	if !ok {
 		return code
 	}
-	checker := newChecker(cfg, ids)
+	checker := newChecker(cfg, ids, c.guarded)
 	checker.Probe, checker.TLS = check.Probe(f.probe), f.tls
 	if len(f.names) == 0 { // all, and the one where there is only one
 		for _, e := range checker.Endpoints {
@@ -61,7 +61,7 @@ func checkCommand(c *call, args []string) int {
 		}
 	}
 	table := check.Table{Out: c.stdout, Colour: logging.IsTerminal(c.stdout) && !slices.ContainsFunc(c.environ, noColour)}
-	var progress check.Progress
+	progress := check.Progress{Guard: c.guarded}
 	if logging.IsTerminal(c.stderr) {
 		progress.Out = c.stderr
 	}
@@ -157,7 +157,7 @@ Exit codes, of the first stage that fails; 2 stands for wrong settings or argume
 }
 
 // newChecker looks at this machine, and dials as run does.
-func newChecker(cfg config.Config, ids *identities) *check.Checker {
+func newChecker(cfg config.Config, ids *identities, guarded func(f func()) func()) *check.Checker {
 	client := func(c config.Connection, hooks relayclient.Hooks) *relayclient.Client {
 		return &relayclient.Client{
 			Endpoint:  c.Namespace,
@@ -165,13 +165,15 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 			UserAgent: "hyco-sidecar/" + version(),
 			Control:   control(cfg),
 			Hooks:     hooks,
+			Panicked:  panicked(guarded),
 		}
 	}
 	c := &check.Checker{
 		Version:      version(),
-		Resolve:      check.Names{Control: control(cfg)}.Resolve,
+		Resolve:      check.Names{Control: control(cfg), Guard: guarded}.Resolve,
 		OwnContainer: ownContainer(),
 		RootCAs:      cfg.RootCAs,
+		Guard:        guarded,
 	}
 	// Where there is no such file, none is listed.
 	listed, _ := dnsproxy.SystemUpstreams("/etc/resolv.conf")
@@ -186,7 +188,7 @@ func newChecker(cfg config.Config, ids *identities) *check.Checker {
 	if len(c.Ours) > 0 { // the one of ours that apps ask
 		at = netip.AddrPortFrom(c.Ours[0], 53)
 	}
-	c.Self = check.Names{Server: at, Control: control(cfg)}.Ask
+	c.Self = check.Names{Server: at, Control: control(cfg), Guard: guarded}.Ask
 	if !slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return us.Port() == 53 }) {
 		c.OtherPort = cfg.DNSListen[0].Port()
 	}
