@@ -175,7 +175,7 @@ func (c *conn) log(ctx context.Context) {
 		slog.String("cause", string(s.Cause)),
 	}
 	if s.Err != nil {
-		attrs = append(attrs, slog.String("error", s.Err.Error()))
+		attrs = append(attrs, slog.Any("error", s.Err))
 		if e, ok := errors.AsType[interface {
 			error
 			LogAttrs() []slog.Attr

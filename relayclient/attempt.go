@@ -212,9 +212,8 @@ func (h *handover) Close() error {
 
 // failed describes a failure before the relay has answered.
 func (t *try) failed(stage Stage, err error) *DialError {
-	_, readyMade := t.tokens.(*SharedAccessSignature)
 	e := &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
-		anonymous: t.tokens == nil, readyMade: readyMade, bearer: isBearer(t.header.Get("ServiceBusAuthorization"))}
+		Token: kindOf(t.tokens, t.header.Get("ServiceBusAuthorization"))}
 	if through, _ := t.proxyURL(); through != nil {
 		e.blameProxy(through)
 	}

@@ -98,7 +98,7 @@ func (c *Client) openHTTP(conn net.Conn, user *url.Userinfo) error {
 	resp, err := readFinal(bufio.NewReader(&limitedReader{conn, maxResponse}), req)
 	switch {
 	case err != nil && isNonsense(err):
-		return errNotProxy // and not what it said, which may be what it was sent
+		return ErrNotProxy // and not what it said, which may be what it was sent
 	case err != nil:
 		return unanswered(err)
 	case resp.StatusCode/100 == 2:
