@@ -48,7 +48,7 @@ var provocations = map[string]func(t *testing.T, guarded func(f func()) func()){
 	},
 	"a token source": func(t *testing.T, guarded func(f func()) func()) {
 		r := routes{newClient: func(namespace string) *relayclient.Client {
-			return &relayclient.Client{Endpoint: namespace, Panicked: logging.Panicked(guarded)}
+			return &relayclient.Client{Namespace: namespace, Guard: guarded}
 		}}
 		r.apply([]plan.Endpoint{{Name: "sql01.corp.example:1433", Connection: config.Connection{Namespace: "contoso.servicebus.example"}}},
 			func(e plan.Endpoint) route { return route{Endpoint: e, tokens: badTokens{}} })

@@ -118,7 +118,7 @@ func New(p plan.Plan, o Options) *Sidecar {
 func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 	cfg := s.plan.Config
 	return &relayclient.Client{
-		Endpoint:        namespace,
+		Namespace:       namespace,
 		RootCAs:         cfg.RootCAs,
 		KeepAlive:       cfg.KeepAlive,
 		WarmConnections: cfg.WarmConnections,
@@ -126,7 +126,7 @@ func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 		Control:         plan.Control(cfg),
 		Logger:          s.log,
 		Hooks:           s.monitor.Relay(namespace),
-		Panicked:        logging.Panicked(s.guard),
+		Guard:           s.guard,
 	}
 }
 

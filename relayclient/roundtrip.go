@@ -10,24 +10,28 @@ import (
 	"sync"
 )
 
-// exchange is the http.RoundTripper of one link, which serves for one request.
-// An http.Transport would do the same with three goroutines.
-type exchange struct{ *link }
+// linkTransport is the http.RoundTripper of one link, and serves for one request. An
+// http.Transport does it with three goroutines.
+type linkTransport struct{ *link }
 
-// maxResponse bounds the head of the relay's answer.
+// maxResponse bounds the head of the relay's, or a proxy's, answer, in bytes.
 const maxResponse = 64 << 10
 
 var (
-	errLongHead   = errors.New("malformed HTTP response: its head is too long")
-	errNoFinal    = errors.New("malformed HTTP response: one interim answer after the other")
+	errLongHead = errors.New("malformed HTTP response: its head is too long")
+	errNoFinal  = errors.New("malformed HTTP response: one interim answer after the other")
+)
+
+// Buffers for one request each.
+var (
 	requestHeads  = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 	responseHeads = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
 )
 
-// RoundTrip sends req and reads the answer's head. The body of a 101 is the
-// connection; any other answer's is left unread.
-func (x exchange) RoundTrip(req *http.Request) (resp *http.Response, err error) {
-	err = within(req.Context(), x, x.panicked, func() error {
+// RoundTrip sends req and reads the answer's head. The body of a 101 is the connection; the
+// body of any other answer is left unread.
+func (x linkTransport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	err = within(req.Context(), x, x.guarded, func() error {
 		resp, err = x.roundTrip(req)
 		return err
 	})
@@ -37,7 +41,7 @@ func (x exchange) RoundTrip(req *http.Request) (resp *http.Response, err error) 
 	return resp, nil
 }
 
-func (x exchange) roundTrip(req *http.Request) (*http.Response, error) {
+func (x linkTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	head := requestHeads.Get().(*bytes.Buffer)
 	defer requestHeads.Put(head)
 	head.Reset()
@@ -65,7 +69,7 @@ func (x exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// readFinal leaves interim answers aside, RFC 9110 §15.2.
+// readFinal reads answers up to the first that is not interim (RFC 9110 §15.2).
 func readFinal(r *bufio.Reader, req *http.Request) (*http.Response, error) {
 	for range 5 {
 		resp, err := http.ReadResponse(r, req)
@@ -76,7 +80,7 @@ func readFinal(r *bufio.Reader, req *http.Request) (*http.Response, error) {
 	return nil, errNoFinal
 }
 
-// limitedReader is io.LimitedReader with an error that says what it is.
+// limitedReader is an io.LimitedReader whose end is an error of its own, not io.EOF.
 type limitedReader struct {
 	io.Reader
 	left int
@@ -91,10 +95,10 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tunnel is the upgraded connection. Early is what had been read with the 101.
+// tunnel is the upgraded connection.
 type tunnel struct {
 	*tls.Conn
-	early []byte
+	early []byte // what had been read with the 101, and not from here yet
 }
 
 func (t *tunnel) Read(p []byte) (int, error) {
