@@ -127,9 +127,8 @@ func (t *try) noteTimings(p *progress) {
 
 // failure describes a failure at stage, before the relay has answered.
 func (t *try) failure(stage Stage, err error) *DialError {
-	_, readyMade := t.tokens.(*SharedAccessSignature)
 	e := &DialError{Entity: t.req.Entity, Host: t.address(), Stage: stage, Err: err,
-		anonymous: t.tokens == nil, readyMade: readyMade, bearer: isBearer(t.header.Get("ServiceBusAuthorization"))}
+		Token: kindOf(t.tokens, t.header.Get("ServiceBusAuthorization"))}
 	if through, _ := t.proxyURL(); through != nil {
 		e.blameProxy(through)
 	}

@@ -35,8 +35,7 @@ func (a azbridge) open(c *Conn, _ string) (opened, error) {
 	n, err := io.ReadFull(c, answer[:])
 	switch {
 	case n == 0 && ended(err):
-		return opened{}, &openingError{reasonAzbridgePortName, fmt.Sprintf("azbridge has no port %q on this hybrid connection", a.port),
-			"write into HYCO_CONNECTION_N_PORT_NAME what stands before the colon in its -T option, or add such a port there"}
+		return opened{}, &openingError{reason: reasonAzbridgePortName, text: fmt.Sprintf("azbridge has no port %q on this hybrid connection", a.port)}
 	case ended(err):
 		return opened{}, notUnderstood("azbridge")
 	case err != nil:
@@ -46,14 +45,11 @@ func (a azbridge) open(c *Conn, _ string) (opened, error) {
 	case azbridgeHead:
 		return opened{}, nil
 	case [3]byte{0, 0, 0}:
-		return opened{}, &openingError{reasonAzbridgeVersion, "azbridge does not know version 1.0 of its preamble",
-			"use an azbridge that does, or a Hybrid Connection Manager"}
+		return opened{}, &openingError{reason: reasonAzbridgeVersion, text: "azbridge does not know version 1.0 of its preamble"}
 	case [3]byte{0, 0, 1}:
-		return opened{}, &openingError{reasonAzbridgeDatagramOnly, fmt.Sprintf("azbridge's port %q forwards datagrams (UDP)", a.port),
-			"name a port that forwards TCP in HYCO_CONNECTION_N_PORT_NAME"}
+		return opened{}, &openingError{reason: reasonAzbridgeDatagramOnly, text: fmt.Sprintf("azbridge's port %q forwards datagrams (UDP)", a.port)}
 	case [3]byte{0, 0, 0xff}:
-		return opened{}, &openingError{reasonAzbridgeStreamOnly, fmt.Sprintf("azbridge says that its port %q forwards no datagrams, which it was not asked for", a.port),
-			"look into azbridge's log, and at its version"}
+		return opened{}, &openingError{reason: reasonAzbridgeStreamOnly, text: fmt.Sprintf("azbridge says that its port %q forwards no datagrams, which it was not asked for", a.port)}
 	}
 	return opened{}, notUnderstood("azbridge")
 }

@@ -21,22 +21,22 @@ const maxEnvelope = 4 << 10
 // What [DialError.Reason] says of targets that the listener did not reach.
 const (
 	reasonTargetConnectionRefused  = "target_connection_refused"
-	reasonTargetDnsNotFound        = "target_dns_not_found"
-	reasonTargetDnsTimeout         = "target_dns_timeout"
+	reasonTargetDNSNotFound        = "target_dns_not_found"
+	reasonTargetDNSTimeout         = "target_dns_timeout"
 	reasonTargetFailed             = "target_failed"
 	reasonTargetHostUnreachable    = "target_host_unreachable"
 	reasonTargetNetworkUnreachable = "target_network_unreachable"
 	reasonTargetTimeout            = "target_timeout"
 )
 
-// targetReasons are what an aztunnel listener's codes mean, and what to do.
-var targetReasons = map[string]struct{ reason, next string }{
-	"connection_refused":  {reasonTargetConnectionRefused, "start what should listen there, or correct the port"},
-	"host_unreachable":    {reasonTargetHostUnreachable, "check that the listener's machine has a way to it"},
-	"network_unreachable": {reasonTargetNetworkUnreachable, "check that the listener's machine has a way to it"},
-	"timeout":             {reasonTargetTimeout, "check the firewalls between the listener's machine and it"},
-	"dns_not_found":       {reasonTargetDnsNotFound, "check the name, as the listener's machine looks it up"},
-	"dns_timeout":         {reasonTargetDnsTimeout, "check the resolver of the listener's machine"},
+// targetReasons are the labels of an aztunnel listener's codes.
+var targetReasons = map[string]string{
+	"connection_refused":  reasonTargetConnectionRefused,
+	"host_unreachable":    reasonTargetHostUnreachable,
+	"network_unreachable": reasonTargetNetworkUnreachable,
+	"timeout":             reasonTargetTimeout,
+	"dns_not_found":       reasonTargetDNSNotFound,
+	"dns_timeout":         reasonTargetDNSTimeout,
 }
 
 func (a aztunnel) open(c *Conn, id string) (opened, error) {
@@ -65,9 +65,9 @@ func (a aztunnel) open(c *Conn, id string) (opened, error) {
 	if *answer.OK {
 		return opened{reached: true, closesBoth: true}, nil
 	}
-	failed := &openingError{reasonTargetFailed, fmt.Sprintf("the listener did not reach %s", a.target), "look into the listener's log for the connection's id, and at its list of targets"}
-	if known, ok := targetReasons[answer.Code]; ok {
-		failed.reason, failed.next = known.reason, known.next
+	failed := &openingError{reason: reasonTargetFailed, text: fmt.Sprintf("the listener did not reach %s", a.target)}
+	if reason, ok := targetReasons[answer.Code]; ok {
+		failed.reason = reason
 		failed.text += ": " + answer.Code
 	}
 	if answer.Error != "" {

@@ -43,16 +43,17 @@ func TestDescriptionIsRefused(t *testing.T) {
 	}
 	right, wrong := relayclient.NewSASKey("defaultSender", sendKey), relayclient.NewSASKey("defaultSender", "wrong")
 	for _, test := range []struct {
-		got          *relayclient.DialError
-		reason, next string
+		got    *relayclient.DialError
+		reason string
+		token  relayclient.TokenKind
 	}{
-		{describe("orders-hc", right), "metadata_not_readable", "Listen right"},
-		{describe("orders-hc", wrong), "unauthorized", "SharedAccessKey"},
-		{describe("missing-hc", right), "unknown_entity", `"missing-hc"`},
-		{describe("orders-hc", nil), "unauthorized", "add a key"},
+		{describe("orders-hc", right), "metadata_not_readable", relayclient.SignedToken},
+		{describe("orders-hc", wrong), "unauthorized", relayclient.SignedToken},
+		{describe("missing-hc", right), "unknown_entity", relayclient.SignedToken},
+		{describe("orders-hc", nil), "unauthorized", relayclient.NoToken},
 	} {
-		if test.got.Reason() != test.reason || !strings.Contains(test.got.Next(), test.next) || test.got.Temporary() {
-			t.Errorf("got %s %v, next %q", test.got.Reason(), test.got, test.got.Next())
+		if test.got.Reason() != test.reason || test.got.Token != test.token || test.got.Temporary() {
+			t.Errorf("got %s %v, token %d", test.got.Reason(), test.got, test.got.Token)
 		}
 	}
 	listen := relayclient.NewRollover(right, relayclient.NewSASKey("defaultListener", "listen-key"))

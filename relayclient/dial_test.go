@@ -334,8 +334,8 @@ func TestRefusals(t *testing.T) {
 			if !errors.Is(e, test.want) || e.Temporary() != test.temporary {
 				t.Errorf("got %v (temporary %v), want %v (temporary %v)", e, e.Temporary(), test.want, test.temporary)
 			}
-			if e.Status != test.fault.Status || e.Attempts != 1 || e.Next() == "" {
-				t.Errorf("got status %d, attempts %d, next %q", e.Status, e.Attempts, e.Next())
+			if e.Status != test.fault.Status || e.Attempts != 1 {
+				t.Errorf("got status %d, attempts %d", e.Status, e.Attempts)
 			}
 			if tracked := e.Status != 0 && !test.fault.Bare; tracked != (e.TrackingID != "") {
 				t.Errorf("tracking id %q in %q", e.TrackingID, e.Phrase)
@@ -494,8 +494,8 @@ func TestNetworkFailuresNameTheirStage(t *testing.T) {
 			if e.Stage != test.stage || e.Temporary() != test.temporary || e.Status != 0 {
 				t.Errorf("got stage %s, temporary %v, status %d (%v); want %s, %v", e.Stage, e.Temporary(), e.Status, e, test.stage, test.temporary)
 			}
-			if !strings.Contains(e.Error(), string(test.stage)) || e.Next() == "" {
-				t.Errorf("got %q, next %q", e.Error(), e.Next())
+			if !strings.Contains(e.Error(), string(test.stage)) || e.Untrusted() != (test.stage == relayclient.StageTLS && !test.temporary) {
+				t.Errorf("got %q, untrusted %t", e.Error(), e.Untrusted())
 			}
 		})
 	}

@@ -33,40 +33,39 @@ func TestATokenOfEntraIDIsPresentedBare(t *testing.T) {
 	conn.Close()
 }
 
-func TestARefusedTokenOfEntraIDNamesTheRole(t *testing.T) {
+func TestARefusedTokenOfEntraIDIsKnownAsSuch(t *testing.T) {
 	for name, d := range map[string]time.Duration{"clocks agree": 0, "a clock two hours behind": 2 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, ahead(d))
 			req := w.request()
 			req.Tokens = bearer("eyJhbGciOiJub25lIn0.e30.")
 			e := w.fails(t, t.Context(), req)
-			if e.Reason() != "unauthorized" || !strings.Contains(e.Next(), "the role Azure Relay Sender") {
-				t.Errorf("got %s, next %q", e.Reason(), e.Next())
+			if e.Reason() != "unauthorized" || e.Token != relayclient.BearerToken {
+				t.Errorf("got %s, token %d", e.Reason(), e.Token)
 			}
 			if strings.Contains(e.Error(), "eyJ") {
 				t.Errorf("the error shows the token: %v", e)
 			}
 			_, err := w.client.Describe(t.Context(), req)
-			if asked, _ := errors.AsType[*relayclient.DialError](err); asked == nil || asked.Next() != e.Next() {
-				t.Errorf("asked for the endpoint: %v, want the same advice", asked)
+			if asked, _ := errors.AsType[*relayclient.DialError](err); asked == nil || asked.Reason() != e.Reason() || asked.Token != e.Token {
+				t.Errorf("asked for the endpoint: %v, want the same facts", asked)
 			}
 		})
 	}
 }
 
-// noToken says what to do about it.
+// noToken is a source that gives none, and its own error.
 type noToken struct{}
 
 func (noToken) Token(context.Context, string) (string, error) { return "", noToken{} }
 func (noToken) Error() string                                 { return "Entra ID is away" }
-func (noToken) Next() string                                  { return "wait" }
 
-func TestASourceSaysWhatToDo(t *testing.T) {
+func TestASourcesErrorIsKept(t *testing.T) {
 	w := start(t, nil)
 	req := w.request()
 	req.Tokens = noToken{}
 	e := w.fails(t, t.Context(), req)
-	if e.Stage != relayclient.StageToken || e.Reason() != "token_failed" || e.Next() != "wait" || e.Attempts != 1 {
-		t.Errorf("got %v at stage %s, next %q, after %d attempts", e, e.Stage, e.Next(), e.Attempts)
+	if e.Stage != relayclient.StageToken || e.Reason() != "token_failed" || !errors.Is(e, noToken{}) || e.Attempts != 1 {
+		t.Errorf("got %v at stage %s after %d attempts", e, e.Stage, e.Attempts)
 	}
 }

@@ -66,15 +66,25 @@ type DialError struct {
 	// relay's answer and so to about a second. 0 when it is not known.
 	ClockOffset time.Duration
 
-	anonymous  bool // no token was presented
-	readyMade  bool // the token was made by somebody else
-	bearer     bool // the token was one of Entra ID
-	allRefused bool // there were other tokens, and they were refused as well
-	cancelled  bool // the caller gave up
+	Token      TokenKind // what was presented; not meaningful at StageToken
+	AllRefused bool      // every credential of a [Rollover] of several was refused, or gave no token
 
-	proxyUser bool     // credentials for the proxy were set
-	schemes   []string // by which the proxy takes credentials; nil = not known
+	ProxyCredentials bool     // the proxy's URL has a user
+	ProxySchemes     []string // schemes by which the proxy takes credentials, in lower case (RFC 9110 §11.7.1); nil when not known
+
+	cancelled bool // the caller gave up
 }
+
+// TokenKind is the kind of token that a dial presents.
+type TokenKind int
+
+// The kinds of tokens.
+const (
+	SignedToken    TokenKind = iota // a shared access signature that was made from a key for this dial
+	NoToken                         // none was presented
+	ReadyMadeToken                  // a shared access signature that was made elsewhere, a [SharedAccessSignature]
+	BearerToken                     // a token of Entra ID
+)
 
 // Error describes the failure in one line and never contains a token. The
 // relay's own words are in Phrase.
@@ -111,12 +121,16 @@ func (e *DialError) Temporary() bool {
 	case e.Stage == StageProxy:
 		return e.proxyMayRecover()
 	case e.Status == 0:
-		return e.Stage != StageToken && e.Stage != StageOpening && !isCertificateError(e.Err) && !errors.Is(e.Err, ErrNotRelay)
+		return e.Stage != StageToken && e.Stage != StageOpening && !e.Untrusted() && !errors.Is(e.Err, ErrNotRelay)
 	case e.Status == http.StatusNotFound:
 		return !errors.Is(e.Err, ErrUnknownEntity)
 	}
 	return isPassing(e.Status)
 }
+
+// Untrusted reports whether the dial failed since a certificate, the relay's or at
+// [StageProxy] the proxy's, is not trusted. Trying again cannot help.
+func (e *DialError) Untrusted() bool { return isCertificateError(e.Err) }
 
 // Reason sorts the failure into one of a few stable labels, for metrics and
 // documentation.
@@ -152,7 +166,7 @@ func (e *DialError) Reason() string {
 	switch {
 	case errors.Is(e.Err, ErrUnauthorized):
 		return e.refusedToken()
-	case isCertificateError(e.Err):
+	case e.Untrusted():
 		return "tls_untrusted"
 	}
 	switch e.Stage {
@@ -170,64 +184,6 @@ func (e *DialError) Reason() string {
 	return "no_answer"
 }
 
-// Next says what to do about the failure, as half a sentence without a full stop.
-func (e *DialError) Next() string {
-	if opening, ok := errors.AsType[*openingError](e.Err); ok {
-		return opening.next
-	}
-	switch {
-	case errors.Is(e.Err, ErrNoListener):
-		return fmt.Sprintf("start a Hybrid Connection Manager for %q, or restart it if the portal shows it as connected", e.Entity)
-	case errors.Is(e.Err, ErrUnknownEntity):
-		return fmt.Sprintf("check EntityPath %q against the namespace %s", e.Entity, e.Host)
-	case errors.Is(e.Err, ErrAddressBlocked):
-		return "allow this machine's public address in the namespace's networking settings"
-	case errors.Is(e.Err, ErrUnauthorized):
-		return e.nextForToken()
-	case errors.Is(e.Err, ErrListenerRejected):
-		return "ask whoever runs the listener why it rejects"
-	case errors.Is(e.Err, ErrNotAccepted):
-		return "restart the Hybrid Connection Manager, and check that it may reach the relay's gateway hosts on port 443"
-	case errors.Is(e.Err, ErrUnavailable):
-		return "wait, or quote the tracking id to Azure support"
-	case errors.Is(e.Err, ErrNotRelay):
-		return "check that " + e.Host + " is the relay and that nothing on the way, a proxy or a portal, answers in its place"
-	case errors.Is(e.Err, syscall.EMFILE), errors.Is(e.Err, syscall.ENFILE):
-		return "raise the limit of open files (ulimit -n)"
-	case e.Stage == StageProxy:
-		return e.nextForProxy()
-	case e.Status != 0:
-		return "quote the tracking id to Azure support"
-	case isCertificateError(e.Err):
-		return "name the certificate authority of whoever terminates TLS on the way in HYCO_CA_FILE"
-	}
-	switch e.Stage {
-	case StageToken:
-		next := "check the identity that the token is asked for"
-		if source, ok := errors.AsType[interface {
-			error
-			Next() string
-		}](e.Err); ok {
-			next = source.Next()
-		}
-		if e.allRefused {
-			next += noOther
-		}
-		return next
-	case StageResolve:
-		return "check Endpoint in the connection string, and the nameservers in the sidecar's own /etc/resolv.conf"
-	case StageConnect:
-		return "allow TCP to " + e.Host
-	case StageUpgrade:
-		if errors.Is(e.Err, ErrAttemptTimeout) {
-			return "restart the Hybrid Connection Manager: the relay holds its answer back until a listener takes the connection"
-		}
-	case StageTLS:
-		return "check that nothing on the way to " + e.Host + " intercepts TLS"
-	}
-	return "check that " + e.Host + " is the relay and not something on the way to it"
-}
-
 // LogAttrs returns what a log line about the failure should carry.
 func (e *DialError) LogAttrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("entity", e.Entity), slog.String("stage", string(e.Stage)), slog.String("reason", e.Reason())}
@@ -240,7 +196,7 @@ func (e *DialError) LogAttrs() []slog.Attr {
 	if e.TrackingID != "" {
 		attrs = append(attrs, slog.String("tracking_id", e.TrackingID))
 	}
-	return append(attrs, slog.Int("attempts", e.Attempts), slog.String("next", e.Next()))
+	return append(attrs, slog.Int("attempts", e.Attempts))
 }
 
 var trackingID = regexp.MustCompile(`TrackingId:\s*([^\s,;]+)`)

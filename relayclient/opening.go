@@ -33,12 +33,17 @@ const (
 )
 
 // openingError is a listener that would not open.
-type openingError struct{ reason, text, next string }
+type openingError struct {
+	reason, text string
+	err          error // nil, or ErrAttemptTimeout
+}
 
 func (e *openingError) Error() string { return "relayclient: " + e.text }
 
-// sendPreamble performs req's opening over conn, and closes conn where that fails. Nothing is
-// tried again: a listener has taken the connection.
+func (e *openingError) Unwrap() error { return e.err }
+
+// sendPreamble performs the opening of req over conn, and closes conn where that
+// fails. Nothing is tried again: a listener has taken the connection.
 func (c *Client) sendPreamble(ctx context.Context, conn *Conn, req Request) *DialError {
 	if req.Opening == nil {
 		return nil
@@ -61,19 +66,16 @@ func (c *Client) sendPreamble(ctx context.Context, conn *Conn, req Request) *Dia
 	case caller.Err() == context.Canceled:
 		e.Err, e.cancelled = context.Cause(caller), true
 	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-		e.Err = &openingError{reasonNoAnswer, "the listener took the connection and did not answer what it was sent first",
-			"check that the listener is of the kind that is set in HYCO_CONNECTION_N_LISTENER, and that it reaches its target (aztunnel answers after its --connect-timeout: set that to 15s)"}
+		e.Err = &openingError{reasonNoAnswer, "the listener took the connection and did not answer what it was sent first", ErrAttemptTimeout}
 	case !told:
-		e.Err = &openingError{reasonNoAnswer, "the tunnel broke off before the listener had answered: " + err.Error(),
-			"look into the listener's log, and check that it is of the kind that is set in HYCO_CONNECTION_N_LISTENER"}
+		e.Err = &openingError{reason: reasonNoAnswer, text: "the tunnel broke off before the listener had answered: " + err.Error()}
 	}
 	return e
 }
 
 // notUnderstood is an answer that the kind of listener never gives.
 func notUnderstood(kind string) error {
-	return &openingError{reasonNotUnderstood, "what came back is not " + kind + "'s answer",
-		"set HYCO_CONNECTION_N_LISTENER to what listens there: hcm is right for a Hybrid Connection Manager"}
+	return &openingError{reason: reasonNotUnderstood, text: "what came back is not " + kind + "'s answer"}
 }
 
 // ended reports whether the far side ended its stream in order.

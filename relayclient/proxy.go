@@ -99,7 +99,7 @@ func (c *Client) askHTTP(conn net.Conn, user *url.Userinfo) error {
 	resp, err := readFinal(bufio.NewReader(&limitedReader{conn, maxResponse}), req)
 	switch {
 	case err != nil && isNonsense(err):
-		return errNotProxy // without the text that came, which may repeat the credentials
+		return ErrNotProxy // without the text that came, which may repeat the credentials
 	case err != nil:
 		return unanswered(err)
 	case resp.StatusCode/100 == 2:

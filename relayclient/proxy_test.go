@@ -173,41 +173,41 @@ func TestProxyFailuresAreToldApart(t *testing.T) {
 		status    int
 		temporary bool
 		says      string // in the error
-		next      string
+		facts     string
 	}{
-		{"nobody there", withUser("http", "127.0.0.1:1"), "proxy_unreachable", 0, true, "connection refused", "allow TCP to 127.0.0.1:1"},
-		{"no such name", withUser("http", "proxy.invalid:3128"), "proxy_unreachable", 0, true, "proxy.invalid", "HTTPS_PROXY names the proxy"},
-		{"not trusted", withUser(secured.Scheme, "localhost:"+secured.Port()), "proxy_unreachable", 0, false, "certificate", "HYCO_CA_FILE"},
-		{"TLS to one that speaks none", withUser("https", garbage.Host), "proxy_unreachable", 0, true, "TLS with it", "HTTPS_PROXY"},
-		{"plain to one that speaks TLS", withUser("http", secured.Host), "proxy_failed", 0, true, "instead of answering", "check scheme, host and port in HTTPS_PROXY"},
-		{"refuses", refusing(403, "Filtered by\x01 policy 7"), "proxy_refused", 403, false, "status 403", "allow the proxy's users CONNECT to contoso.servicebus.windows.net:443"},
-		{"refuses over TLS", withUser(secured.Scheme, secured.Host), "proxy_refused", 403, false, "status 403", "NO_PROXY"},
-		{"does not reach the relay", refusing(502, ""), "proxy_refused", 502, true, "status 502", "whether it reaches contoso"},
-		{"is overloaded", refusing(503, ""), "proxy_refused", 503, true, "status 503", "whether it reaches contoso"},
-		{"waited", refusing(504, ""), "proxy_refused", 504, true, "status 504", "whether it reaches contoso"},
-		{"does not know CONNECT", refusing(405, ""), "proxy_refused", 405, false, "status 405", "CONNECT"},
-		{"quotes the password", refusing(403, proxyPassword+" is not allowed"), "proxy_refused", 403, false, "status 403", "CONNECT"},
-		{"quotes the header", refusing(403, echoed+" is not allowed"), "proxy_refused", 403, false, "status 403", "CONNECT"},
-		{"redirects to a portal", refusing(302, "Found"), "proxy_refused", 302, false, "status 302", "CONNECT"},
-		{"wants credentials", withoutCredentials(asking), "proxy_unauthorized", 407, false, "status 407", "http://user:password@" + asking.Host},
-		{"wants others", withUser("http", asking.Host), "proxy_unauthorized", 407, false, "status 407", "the user name or the password"},
-		{"wants what Windows has", withUser("http", askingWindows.Host), "proxy_unauthorized", 407, false, "status 407", "negotiate, ntlm, digest alone, which is not supported"},
-		{"answers as a web server does", refusing(401, "Unauthorized"), "proxy_unauthorized", 401, false, "status 401", "the user name or the password"},
-		{"takes Basic as well", withUser("http", askingBoth.Host), "proxy_unauthorized", 407, false, "status 407", "the user name or the password"},
-		{"is silent", withUser("http", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "what is spoken at " + silent.Host},
-		{"is silent in TLS", withUser("https", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "what is spoken at"},
-		{"is silent in SOCKS", withUser("socks5", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "what is spoken at"},
-		{"lets nothing through", withUser("http", mute.Host), "proxy_no_answer", 0, true, "nothing came through", "whether it reaches contoso"},
-		{"hangs up", withUser("http", hangUp.Host), "proxy_failed", 0, true, "closed the connection instead of answering", "log of the proxy"},
-		{"is a mail server", withUser("http", garbage.Host), "proxy_failed", 0, false, "not a proxy of this kind", "scheme and port in HTTPS_PROXY"},
-		{"is no SOCKS proxy", withUser("socks5", garbage.Host), "proxy_failed", 0, false, "not a proxy of this kind", "scheme and port in HTTPS_PROXY"},
-		{"SOCKS wants credentials", withoutCredentials(socksProxy(t, "\x05\xff")), "proxy_unauthorized", 0, false, "authentication", "http://user:password@"},
-		{"SOCKS wants others", withUser("socks5", socksProxy(t, "\x05\x02", "\x01\x01").Host), "proxy_unauthorized", 0, false, "authentication failed", "the user name or the password"},
-		{"SOCKS cannot take so long a name", &url.URL{Scheme: "socks5", Host: socksProxy(t, "\x05\x02").Host, User: url.User(strings.Repeat("a", 256))}, "proxy_unauthorized", 0, false, "invalid username/password", "the user name or the password"},
-		{"SOCKS forbids", socksProxy(t, "\x05\x00", "\x05\x02\x00\x01"), "proxy_refused", 0, false, "not allowed by ruleset", "CONNECT to contoso"},
-		{"SOCKS does not reach the relay", socksProxy(t, "\x05\x00", "\x05\x04\x00\x01"), "proxy_refused", 0, true, "host unreachable", "whether it reaches contoso"},
-		{"SOCKS hangs up", socksProxy(t, "\x05\x00"), "proxy_failed", 0, true, "closed the connection instead of answering", "log of the proxy"},
-		{"another scheme", withUser("ftp", "127.0.0.1:1"), "proxy_unreachable", 0, true, "refused", "HTTPS_PROXY"},
+		{"nobody there", withUser("http", "127.0.0.1:1"), "proxy_unreachable", 0, true, "connection refused", "user"},
+		{"no such name", withUser("http", "proxy.invalid:3128"), "proxy_unreachable", 0, true, "proxy.invalid", "user"},
+		{"not trusted", withUser(secured.Scheme, "localhost:"+secured.Port()), "proxy_unreachable", 0, false, "certificate", "untrusted; user"},
+		{"TLS to one that speaks none", withUser("https", garbage.Host), "proxy_unreachable", 0, true, "TLS with it", "user"},
+		{"plain to one that speaks TLS", withUser("http", secured.Host), "proxy_failed", 0, true, "instead of answering", "user"},
+		{"refuses", refusing(403, "Filtered by\x01 policy 7"), "proxy_refused", 403, false, "status 403", "user"},
+		{"refuses over TLS", withUser(secured.Scheme, secured.Host), "proxy_refused", 403, false, "status 403", "user"},
+		{"does not reach the relay", refusing(502, ""), "proxy_refused", 502, true, "status 502", "user"},
+		{"is overloaded", refusing(503, ""), "proxy_refused", 503, true, "status 503", "user"},
+		{"waited", refusing(504, ""), "proxy_refused", 504, true, "status 504", "user"},
+		{"does not know CONNECT", refusing(405, ""), "proxy_refused", 405, false, "status 405", "user"},
+		{"quotes the password", refusing(403, proxyPassword+" is not allowed"), "proxy_refused", 403, false, "status 403", "user"},
+		{"quotes the header", refusing(403, echoed+" is not allowed"), "proxy_refused", 403, false, "status 403", "user"},
+		{"redirects to a portal", refusing(302, "Found"), "proxy_refused", 302, false, "status 302", "user"},
+		{"wants credentials", withoutCredentials(asking), "proxy_unauthorized", 407, false, "status 407", "basic"},
+		{"wants others", withUser("http", asking.Host), "proxy_unauthorized", 407, false, "status 407", "user; basic"},
+		{"wants what Windows has", withUser("http", askingWindows.Host), "proxy_unauthorized", 407, false, "status 407", "user; negotiate, ntlm, digest"},
+		{"answers as a web server does", refusing(401, "Unauthorized"), "proxy_unauthorized", 401, false, "status 401", "user"},
+		{"takes Basic as well", withUser("http", askingBoth.Host), "proxy_unauthorized", 407, false, "status 407", "user; ntlm, basic"},
+		{"is silent", withUser("http", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "user"},
+		{"is silent in TLS", withUser("https", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "user"},
+		{"is silent in SOCKS", withUser("socks5", silent.Host), "proxy_no_answer", 0, true, "no answer in time", "user"},
+		{"lets nothing through", withUser("http", mute.Host), "proxy_no_answer", 0, true, "nothing came through", "user"},
+		{"hangs up", withUser("http", hangUp.Host), "proxy_failed", 0, true, "closed the connection instead of answering", "user"},
+		{"is a mail server", withUser("http", garbage.Host), "proxy_failed", 0, false, "not a proxy of this kind", "user; no proxy"},
+		{"is no SOCKS proxy", withUser("socks5", garbage.Host), "proxy_failed", 0, false, "not a proxy of this kind", "user; no proxy"},
+		{"SOCKS wants credentials", withoutCredentials(socksProxy(t, "\x05\xff")), "proxy_unauthorized", 0, false, "authentication", ""},
+		{"SOCKS wants others", withUser("socks5", socksProxy(t, "\x05\x02", "\x01\x01").Host), "proxy_unauthorized", 0, false, "authentication failed", "user"},
+		{"SOCKS cannot take so long a name", &url.URL{Scheme: "socks5", Host: socksProxy(t, "\x05\x02").Host, User: url.User(strings.Repeat("a", 256))}, "proxy_unauthorized", 0, false, "invalid username/password", "user"},
+		{"SOCKS forbids", socksProxy(t, "\x05\x00", "\x05\x02\x00\x01"), "proxy_refused", 0, false, "not allowed by ruleset", ""},
+		{"SOCKS does not reach the relay", socksProxy(t, "\x05\x00", "\x05\x04\x00\x01"), "proxy_refused", 0, true, "host unreachable", ""},
+		{"SOCKS hangs up", socksProxy(t, "\x05\x00"), "proxy_failed", 0, true, "closed the connection instead of answering", ""},
+		{"another scheme", withUser("ftp", "127.0.0.1:1"), "proxy_unreachable", 0, true, "refused", "user"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -224,13 +224,13 @@ func TestProxyFailuresAreToldApart(t *testing.T) {
 				t.Errorf("got stage %s, %s, status %d, temporary %t, proxy %s; want stage proxy, %s, %d, %t, %s",
 					e.Stage, e.Reason(), e.Status, e.Temporary(), e.Proxy, test.reason, test.status, test.temporary, test.proxy.Host)
 			}
-			if !strings.Contains(e.Error(), test.says) || !strings.Contains(e.Next(), test.next) {
-				t.Errorf("got %q, next %q; want %q and %q", e.Error(), e.Next(), test.says, test.next)
+			if !strings.Contains(e.Error(), test.says) || proxyFacts(e) != test.facts {
+				t.Errorf("got %q, facts %q; want %q and %q", e.Error(), proxyFacts(e), test.says, test.facts)
 			}
 			if strings.Contains(strings.TrimPrefix(e.Error(), "relayclient: "), "relayclient:") || strings.ContainsAny(e.Phrase, "\x01\r\n") {
 				t.Errorf("not for people: %q, phrase %q", e.Error(), e.Phrase)
 			}
-			fmt.Fprintf(&out, "%v %+v %#v %s %q %+v", e, e, e, e.Next(), e.Phrase, c)
+			fmt.Fprintf(&out, "%v %+v %#v %q %+v", e, e, e, e.Phrase, c)
 			log.LogAttrs(t.Context(), slog.LevelInfo, "x", append(e.LogAttrs(), slog.Any("error", e))...)
 			if _, err := c.Clock(t.Context()); err != nil {
 				fmt.Fprintf(&out, "%+v", err)
@@ -242,6 +242,24 @@ func TestProxyFailuresAreToldApart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// proxyFacts are what a failure at a proxy tells beside its reason.
+func proxyFacts(e *relayclient.DialError) string {
+	var facts []string
+	if e.Untrusted() {
+		facts = append(facts, "untrusted")
+	}
+	if e.ProxyCredentials {
+		facts = append(facts, "user")
+	}
+	if len(e.ProxySchemes) > 0 {
+		facts = append(facts, strings.Join(e.ProxySchemes, ", "))
+	}
+	if errors.Is(e, relayclient.ErrNotProxy) {
+		facts = append(facts, "no proxy")
+	}
+	return strings.Join(facts, "; ")
 }
 
 // socksProxy says each answer after it has read something, and hangs up.
@@ -315,7 +333,7 @@ func TestDialThatEndsLeavesTheProxy(t *testing.T) {
 func TestFullProcessIsNotTheProxys(t *testing.T) {
 	e := &relayclient.DialError{Stage: relayclient.StageProxy, Proxy: "proxy.corp.example:3128",
 		Err: fmt.Errorf("%w: %w", relayclient.ErrProxyUnreachable, syscall.EMFILE)}
-	if e.Reason() != "too_many_files" || !strings.Contains(e.Next(), "ulimit") {
-		t.Errorf("got %s, next %q", e.Reason(), e.Next())
+	if e.Reason() != "too_many_files" {
+		t.Errorf("got %s", e.Reason())
 	}
 }

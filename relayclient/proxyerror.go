@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -25,13 +24,15 @@ var (
 	ErrProxyUnauthorized = errors.New("relayclient: the proxy asks for credentials, or for others")
 	// ErrProxyNoAnswer: the proxy took the connection and let the time pass.
 	ErrProxyNoAnswer = errors.New("relayclient: the proxy gave no answer in time")
+	// ErrNotProxy: what answers at the proxy's address is not a proxy of the kind
+	// that the proxy's URL says.
+	ErrNotProxy = errors.New("relayclient: what answers is not a proxy of this kind")
 )
 
 var (
 	// errProxySetting stands for an error that quotes the setting, which may hold
 	// a password.
 	errProxySetting = errors.New("the proxy's setting is not a URL")
-	errNotProxy     = errors.New("what answers is not a proxy of this kind")
 	errHungUp       = errors.New("the proxy closed the connection instead of answering")
 	errRuleset      = errors.New("connection not allowed by ruleset")
 )
@@ -62,7 +63,7 @@ func socksRefusal(err error) error {
 	case strings.Contains(text, "authentication"), strings.Contains(text, "username/password"):
 		return fmt.Errorf("%w: %s", ErrProxyUnauthorized, text)
 	case strings.Contains(text, "protocol version"):
-		return errNotProxy
+		return ErrNotProxy
 	}
 	return unanswered(err)
 }
@@ -114,20 +115,20 @@ func (e *DialError) blameProxy(through *url.URL) {
 	default:
 		return
 	}
-	e.Stage, e.Proxy, e.proxyUser = StageProxy, proxyAddress(through), through.User != nil
+	e.Stage, e.Proxy, e.ProxyCredentials = StageProxy, proxyAddress(through), through.User != nil
 	if a, ok := errors.AsType[*proxyAnswer](e.Err); ok {
-		e.Status, e.Phrase, e.RetryAfter, e.schemes = a.status, a.phrase, a.retryAfter, a.schemes
+		e.Status, e.Phrase, e.RetryAfter, e.ProxySchemes = a.status, a.phrase, a.retryAfter, a.schemes
 	}
 }
 
 // proxyMayRecover is Temporary for what a proxy did.
 func (e *DialError) proxyMayRecover() bool {
-	for _, final := range []error{ErrProxyUnauthorized, errProxySetting, errNotProxy, errRuleset} {
+	for _, final := range []error{ErrProxyUnauthorized, errProxySetting, ErrNotProxy, errRuleset} {
 		if errors.Is(e.Err, final) {
 			return false
 		}
 	}
-	return !isCertificateError(e.Err) && (e.Status == 0 || isPassing(e.Status))
+	return !e.Untrusted() && (e.Status == 0 || isPassing(e.Status))
 }
 
 // isPassing reports whether an HTTP status is one of those that may be another
@@ -139,29 +140,4 @@ func isPassing(status int) bool {
 		return true
 	}
 	return false
-}
-
-// nextForProxy says what to do about it.
-func (e *DialError) nextForProxy() string {
-	switch {
-	case errors.Is(e.Err, ErrProxyUnreachable) && isCertificateError(e.Err):
-		return "name the certificate authority of the proxy " + e.Proxy + " in HYCO_CA_FILE, and the proxy in HTTPS_PROXY as its certificate does"
-	case errors.Is(e.Err, ErrProxyUnreachable):
-		return "check that HTTPS_PROXY names the proxy, and allow TCP to " + e.Proxy
-	case errors.Is(e.Err, ErrProxyUnauthorized) && len(e.schemes) > 0 && !slices.Contains(e.schemes, "basic"):
-		return fmt.Sprintf("have the proxy take Basic, or let this machine through: it takes %s alone, which is not supported", strings.Join(e.schemes, ", "))
-	case errors.Is(e.Err, ErrProxyUnauthorized) && e.proxyUser:
-		return "correct HTTPS_PROXY: the proxy refused the user name or the password in it"
-	case errors.Is(e.Err, ErrProxyUnauthorized):
-		return "put the credentials into HTTPS_PROXY: http://user:password@" + e.Proxy
-	case errors.Is(e.Err, ErrProxyRefused) && e.proxyMayRecover():
-		return fmt.Sprintf("see on the proxy whether it reaches %s and finds its name; or put the relay's host into NO_PROXY, where no proxy is needed", e.Host)
-	case errors.Is(e.Err, ErrProxyRefused):
-		return fmt.Sprintf("allow the proxy's users CONNECT to %s, or put the relay's host into NO_PROXY, where no proxy is needed", e.Host)
-	case errors.Is(e.Err, ErrProxyNoAnswer):
-		return fmt.Sprintf("check that HTTPS_PROXY says what is spoken at %s (http, https or socks5), and on the proxy whether it reaches %s", e.Proxy, e.Host)
-	case errors.Is(e.Err, errNotProxy):
-		return fmt.Sprintf("check scheme and port in HTTPS_PROXY: what is spoken at %s, http, https or socks5", e.Proxy)
-	}
-	return "check scheme, host and port in HTTPS_PROXY, and look into the log of the proxy"
 }

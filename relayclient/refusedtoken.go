@@ -41,7 +41,7 @@ func (e *DialError) refusedToken() string {
 		return reasonWrongAudience
 	case strings.Contains(phrase, "invalid signature"), strings.Contains(phrase, "claim"):
 		return reasonUnauthorized
-	case !e.anonymous && !e.readyMade && !e.bearer && e.ClockOffset < -ClockTolerance:
+	case e.Token == SignedToken && e.ClockOffset < -ClockTolerance:
 		return reasonClockWrong
 	case strings.Contains(phrase, "expired"):
 		return reasonTokenExpired
@@ -49,49 +49,19 @@ func (e *DialError) refusedToken() string {
 	return reasonUnauthorized
 }
 
-// nextForToken says what to do about it.
-func (e *DialError) nextForToken() string {
-	reason := e.refusedToken()
-	if e.allRefused && reason != reasonUnauthorized {
-		return e.nextForOne(reason) + noOther
-	}
-	return e.nextForOne(reason)
-}
-
-// noOther follows what to do about one credential where the others failed too.
-const noOther = "; the other credential did not work either"
-
-func (e *DialError) nextForOne(reason string) string {
+// kindOf sorts a token. One of Entra ID is told from a shared access signature by
+// its form: a source may stand for several, and present now one, now the other.
+func kindOf(source TokenSource, token string) TokenKind {
+	_, readyMade := source.(*SharedAccessSignature)
 	switch {
-	case reason == reasonNotReadable && e.bearer:
-		return "give the identity the role Azure Relay Listener as well, or write host:port instead"
-	case reason == reasonNotReadable:
-		return "give the key's rule the Listen right as well, or write host:port instead"
-	case e.allRefused && reason == reasonUnauthorized:
-		return "check both connection strings, that their rules have the Send right, and this machine's clock: the relay refused either key"
-	case reason == reasonWrongAudience:
-		return fmt.Sprintf("use a token, or a connection string, that was made for %q of %s", e.Entity, e.Host)
-	case reason == reasonClockWrong:
-		return "set this machine's clock, which is " + DescribeOffset(e.ClockOffset) + ": tokens are signed by it"
-	case reason == reasonTokenExpired && e.readyMade:
-		return "make a new SharedAccessSignature, or use SharedAccessKeyName and SharedAccessKey, from which tokens are made as they are needed"
-	case reason == reasonTokenExpired && e.bearer:
-		return "set this machine's clock: by it, the token of Entra ID is still good"
-	case reason == reasonTokenExpired:
-		return "check this machine's clock: the token was made just now, for an hour"
-	case e.anonymous:
-		return "add a key with the Send right to the connection string: this hybrid connection requires one"
+	case source == nil:
+		return NoToken
+	case readyMade:
+		return ReadyMadeToken
+	case token != "" && !strings.HasPrefix(token, "SharedAccessSignature "):
+		return BearerToken
 	}
-	if e.bearer {
-		return "give the identity the role Azure Relay Sender on the hybrid connection or the namespace; a new assignment takes up to five minutes"
-	}
-	return "check SharedAccessKeyName and SharedAccessKey, that the rule has the Send right, and this machine's clock"
-}
-
-// isBearer tells a token of Entra ID from a shared access signature, by its form:
-// whoever holds several sources presents now one, now the other.
-func isBearer(token string) bool {
-	return token != "" && !strings.HasPrefix(token, "SharedAccessSignature ")
+	return SignedToken
 }
 
 // DescribeOffset puts a clock's offset into words: "1h0m0s behind the relay's".

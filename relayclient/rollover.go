@@ -127,7 +127,7 @@ func (c *choice) replace(failed *DialError) bool {
 	defer r.mu.Unlock()
 	left := slices.DeleteFunc(slices.Clone(r.sources), func(s TokenSource) bool { return slices.Contains(c.tried, s) })
 	if len(left) == 0 {
-		failed.allRefused = len(r.sources) > 1 // else what was tried before has been replaced
+		failed.AllRefused = len(r.sources) > 1 // else what was tried before has been replaced
 		return false
 	}
 	c.source = left[0]
@@ -140,10 +140,10 @@ func (c *choice) replace(failed *DialError) bool {
 // verdict is what to return for the last failure: where no credential works, the
 // one tried first says why, for the others are only there to help out.
 func (c *choice) verdict(last *DialError) *DialError {
-	if !last.allRefused {
+	if !last.AllRefused {
 		return last
 	}
-	c.first.allRefused, c.first.Attempts = true, last.Attempts
+	c.first.AllRefused, c.first.Attempts = true, last.Attempts
 	return c.first
 }
 

@@ -184,7 +184,7 @@ func program(t *testing.T) []source {
 }
 
 // labels are those that the program's code has: the constants of type Cause, what
-// a method Reason or a constant reason… says, what admin.See is asked for, and the
+// a method Reason or a constant reason… says, what advice.See is asked for, and the
 // codes of findings at the start, whose faults cmd/hyco-sidecar makes with fault.
 func labels(t *testing.T) []string {
 	word := regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)

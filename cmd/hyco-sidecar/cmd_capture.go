@@ -75,5 +75,5 @@ func captureError(err error) error {
 	if !ok {
 		return err
 	}
-	return fmt.Errorf("HYCO_CAPTURE=redirect: %w: %s (%s)", err, f.Next(), advice.See(f.Reason()))
+	return fmt.Errorf("HYCO_CAPTURE=redirect: %w: %s (%s)", err, advice.Next(f), advice.See(f.Reason()))
 }

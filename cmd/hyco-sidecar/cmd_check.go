@@ -55,9 +55,9 @@ func checkEndpoints(c *call, args []string) int {
 	if !ok {
 		return code
 	}
-	ids := credential.NewIdentities(p.Config, identity.Options{})
+	ids := credential.NewIdentities(p.Config, identity.Options{Guard: c.guarded})
 	defer ids.Close()
-	checker := check.New(p, ids)
+	checker := check.New(p, ids, c.guarded)
 	checker.Probe, checker.TLS = check.Probe(f.probe), f.tls
 	if len(f.names) == 0 { // all, and the one where there is only one
 		for _, e := range checker.Endpoints {
@@ -65,7 +65,7 @@ func checkEndpoints(c *call, args []string) int {
 		}
 	}
 	table := check.Table{Out: c.stdout, Colour: logging.IsTerminal(c.stdout) && !slices.ContainsFunc(c.environ, noColour)}
-	var progress check.Progress
+	progress := check.Progress{Guard: c.guarded}
 	if logging.IsTerminal(c.stderr) {
 		progress.Out = c.stderr
 	}

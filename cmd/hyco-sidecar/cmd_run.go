@@ -45,7 +45,7 @@ func (c *call) serve(cfg config.Config, log *slog.Logger) int {
 	upstreams, err := plan.Upstreams(cfg, plan.ResolvConf)
 	switch {
 	case errors.Is(err, plan.ErrNoUpstreams):
-		log.Warn("no resolver for other names: they get SERVFAIL", "file", plan.ResolvConf, "error", err, "next", "set HYCO_DNS_UPSTREAMS")
+		log.Warn("no resolver for other names: they get SERVFAIL", "file", plan.ResolvConf, "error", err)
 	case err != nil:
 		return c.failed(exitInvalid, err)
 	}

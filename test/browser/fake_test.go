@@ -25,7 +25,7 @@ type fake struct {
 func newFake(t *testing.T, status admin.Status) *fake {
 	t.Helper()
 	f := &fake{status: status}
-	real := (&admin.Server{Monitor: admin.NewMonitor(admin.Plan{}), Quit: func() {}}).Handler()
+	real := (&admin.Server{Monitor: admin.NewMonitor(admin.Options{}), Quit: func() {}}).Handler()
 	mux := http.NewServeMux()
 	mux.Handle("/", real)
 	mux.HandleFunc("GET /api/status", func(w http.ResponseWriter, r *http.Request) {

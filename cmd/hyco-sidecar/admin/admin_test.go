@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write docs/metrics.md")
 const sql = "sql01.corp.example:1433"
 
 func newTestMonitor() *Monitor {
-	return NewMonitor(Plan{
+	return NewMonitor(Options{
 		Version:        "v1.2.3",
 		MaxConnections: 2,
 		Endpoints: []Endpoint{
@@ -245,12 +245,12 @@ func TestReadinessExplainsItself(t *testing.T) {
 // TestMetricsEqualWhatHappened compares the text as a scraper sees it.
 func TestMetricsEqualWhatHappened(t *testing.T) {
 	usage := dnsproxy.Usage{Queries: 7, Last: time.Unix(1700000000, 0)}
-	plan := Plan{Version: "v1.2.3", MaxConnections: 10, Endpoints: []Endpoint{{Name: sql, Address: "127.77.133.98:1433", Namespace: "contoso.servicebus.windows.net", Entity: "sql01-hc"}},
+	options := Options{Version: "v1.2.3", MaxConnections: 10, Endpoints: []Endpoint{{Name: sql, Address: "127.77.133.98:1433", Namespace: "contoso.servicebus.windows.net", Entity: "sql01-hc"}},
 		Usage: func() dnsproxy.Usage { return usage },
-		Identities: func() []Supply {
-			return []Supply{{Audience: "https://relay.azure.net", Expires: time.Unix(1700003600, 0), Obtained: 2, Failed: 1}}
+		Identities: func() []TokenStats {
+			return []TokenStats{{Audience: "https://relay.azure.net", Expires: time.Unix(1700003600, 0), Obtained: 2, Failed: 1}}
 		}}
-	m := NewMonitor(plan)
+	m := NewMonitor(options)
 	m.Enter(Draining)
 	m.Credentials(sql, []Credential{{Name: "key send"}, {Name: "shared access signature", Expires: time.Unix(1800000000, 0)}}, 0)
 	m.CredentialRefused(sql, 0)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -85,7 +86,7 @@ func (e *endpoint) closed(s forwarder.Summary) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended[s.Cause]++
-	f := &Failure{At: time.Now(), ID: s.ID, Reason: string(s.Cause), Next: next(s.Cause)}
+	f := &Failure{At: time.Now(), ID: s.ID, Reason: string(s.Cause)}
 	switch s.Cause {
 	case forwarder.DialFailed, forwarder.AppGaveUp:
 		if s.Err == nil {
@@ -111,20 +112,12 @@ func (e *endpoint) closed(s forwarder.Summary) {
 		f.Error = s.Err.Error()
 	}
 	if dial, ok := errors.AsType[*relayclient.DialError](s.Err); ok {
-		f.Status, f.TrackingID, f.Next = dial.Status, dial.TrackingID, dial.Next()
+		f.Status, f.TrackingID = dial.Status, dial.TrackingID
 	}
+	f.Next = cmp.Or(advice.Next(s.Err), advice.NextFor(f.Reason))
 	f.See = advice.See(f.Reason)
 	e.failure = f
 	e.failed++
-}
-
-// next is what to do about a cause that its error does not explain, or empty.
-func next(cause forwarder.Cause) string {
-	switch cause {
-	case forwarder.TargetUnreachable, forwarder.ClosedWithoutData:
-		return "check from the Hybrid Connection Manager's machine that it resolves the endpoint's name and reaches its port"
-	}
-	return ""
 }
 
 // reason is the label of a failed dial.

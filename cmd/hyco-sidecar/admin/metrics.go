@@ -109,8 +109,10 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	defer c.panicked.raise() // on a goroutine of the registry's
-	s := sink{ch}
+	c.guarded(func() { c.collect(sink{ch}) })() // on a goroutine of the registry's
+}
+
+func (c collector) collect(s sink) {
 	s.put(buildInfo, 1, c.version, runtime.Version())
 	s.put(draining, truth(c.current() == Draining))
 	s.put(connectionsLimit, float64(c.limit))
@@ -124,8 +126,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.put(secretReloads, float64(c.reloadsRejected.Load()), "rejected")
 	c.attempts.collect(s)
 	c.resolver.collect(s)
-	for _, supply := range c.identities() {
-		supply.collect(s)
+	for _, tokens := range c.identities() {
+		tokens.collect(s)
 	}
 
 	c.mu.Lock()

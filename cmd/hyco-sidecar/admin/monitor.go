@@ -21,9 +21,9 @@ type Monitor struct {
 	attempts  attempts
 	resolver  resolver
 	registry  *prometheus.Registry
-	panicked  guard
+	guard     func(f func()) func()
 	// identities are how those of Entra ID fare.
-	identities func() []Supply
+	identities func() []TokenStats
 
 	dialSeconds       *prometheus.HistogramVec
 	connectionSeconds *prometheus.HistogramVec
@@ -39,8 +39,8 @@ type Monitor struct {
 	offsets  map[string]time.Duration // of our clock, by namespace
 }
 
-// Plan is what a Monitor is about.
-type Plan struct {
+// Options are what a Monitor is about.
+type Options struct {
 	Version        string
 	MaxConnections int
 	Endpoints      []Endpoint // as [Monitor.Apply] takes them
@@ -49,37 +49,44 @@ type Plan struct {
 	// Usage is asked how apps use the resolver. Nil is never asked.
 	Usage func() dnsproxy.Usage
 	// Identities is asked how tokens of Entra ID come. Nil means that none are used.
-	Identities func() []Supply
-	// Panicked is called on a goroutine that panics while it answers a request,
-	// with the panic's value and the goroutine's stack, and ends the process. If it
-	// returns, or is nil, the panic takes its course.
-	Panicked func(value any, stack []byte)
+	Identities func() []TokenStats
+	// Guard wraps what runs on each goroutine, the answer to a request included; nil
+	// leaves it as it is. It passes [http.ErrAbortHandler] on.
+	Guard func(f func()) func()
 }
 
 // NewMonitor returns a Monitor in the state [Starting].
-func NewMonitor(plan Plan) *Monitor {
+func NewMonitor(o Options) *Monitor {
 	m := &Monitor{
-		version:    plan.Version,
+		version:    o.Version,
 		began:      time.Now(),
-		limit:      plan.MaxConnections,
-		resolver:   newResolver(plan),
+		limit:      o.MaxConnections,
+		resolver:   newResolver(o),
 		registry:   prometheus.NewRegistry(),
 		offsets:    make(map[string]time.Duration),
 		attempts:   attempts{counts: make(map[attempt]int64)},
 		findings:   []Finding{},
-		panicked:   plan.Panicked,
-		identities: plan.Identities,
+		guard:      o.Guard,
+		identities: o.Identities,
 	}
 	if m.identities == nil {
-		m.identities = func() []Supply { return nil }
+		m.identities = func() []TokenStats { return nil }
 	}
 	m.state.Store(Starting)
-	m.Apply(plan.Endpoints)
+	m.Apply(o.Endpoints)
 	m.dialSeconds = dialSeconds.histogram()
 	m.connectionSeconds = connectionSeconds.histogram()
 	m.registry.MustRegister(m.dialSeconds, m.connectionSeconds, m.resolver.upstreamSeconds, collector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// guarded is f as it runs on a goroutine.
+func (m *Monitor) guarded(f func()) func() {
+	if m.guard == nil {
+		return f
+	}
+	return m.guard(f)
 }
 
 // Enter notes that the process has come to a state.

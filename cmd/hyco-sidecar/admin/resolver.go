@@ -42,14 +42,14 @@ type resolverCounts struct {
 	siblings []Sibling
 }
 
-func newResolver(plan Plan) resolver {
-	usage := plan.Usage
+func newResolver(o Options) resolver {
+	usage := o.Usage
 	if usage == nil {
 		usage = func() dnsproxy.Usage { return dnsproxy.Usage{} }
 	}
 	return resolver{
-		listen:          plan.DNSListen,
-		upstreams:       plan.DNSUpstreams,
+		listen:          o.DNSListen,
+		upstreams:       o.DNSUpstreams,
 		usage:           usage,
 		upstreamSeconds: upstreamSeconds.histogram(),
 		counts:          &resolverCounts{failed: make(map[netip.AddrPort]int64)},

@@ -56,7 +56,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	defer stop(nil)
 	var loops, conns sync.WaitGroup
 	server := &http.Server{
-		Handler:           s.Monitor.panicked.handler(s.Handler()),
+		Handler:           s.guarded(s.Handler()),
 		ReadHeaderTimeout: headTimeout,
 		ReadTimeout:       headTimeout,
 		WriteTimeout:      writeTimeout,
@@ -75,10 +75,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	// each; a probe or a page that comes again is soon connected.
 	server.SetKeepAlivesEnabled(false)
 	for _, ln := range listeners {
-		loops.Go(func() {
-			defer s.Monitor.panicked.raise()
-			stop(server.Serve(ln))
-		})
+		loops.Go(s.Monitor.guarded(func() { stop(server.Serve(ln)) }))
 	}
 	<-ctx.Done()
 	grace, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -92,6 +89,14 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		return err
 	}
 	return nil
+}
+
+// guarded answers requests with next as what runs on a goroutine: net/http would
+// recover a panic, make a line of the log of it at best, and go on.
+func (s *Server) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Monitor.guarded(func() { next.ServeHTTP(w, r) })()
+	})
 }
 
 // Handler returns the routes.

@@ -145,7 +145,7 @@ func (k *Keeper) repair(were bool) bool {
 	failed, _ := errors.AsType[*Fault](k.rules.install(k.Plan))
 	switch {
 	case failed == nil:
-		k.logger().Warn("the rules that lead connections here were gone, and are in place again", "next", "find out what removes nftables' table hyco_sidecar: connections that began meanwhile went elsewhere")
+		k.logger().Warn("the rules that lead connections here were gone, and are in place again")
 	case were:
 		k.lost(failed)
 	}
@@ -154,14 +154,14 @@ func (k *Keeper) repair(were bool) bool {
 
 // lost tells that connections go elsewhere.
 func (k *Keeper) lost(f *Fault) {
-	k.logger().Error("connections are not captured any more", "reason", f.Reason(), "error", f.Error(), "next", f.Next())
+	k.logger().Error("connections are not captured any more", "reason", f.Reason(), "error", f)
 }
 
 // stop takes the rules away where they are ours, and ends what Start began.
 func (k *Keeper) stop() {
 	if k.ours {
 		if failed, ok := errors.AsType[*Fault](k.dismantle()); ok {
-			k.logger().Error("the rules that lead connections here stay behind", "reason", failed.Reason(), "error", failed.Error(), "next", "remove them with `hyco-sidecar capture remove`, or start the sidecar again")
+			k.logger().Error("the rules that lead connections here stay behind", "reason", failed.Reason(), "error", failed)
 		}
 	}
 	k.claim.Close()

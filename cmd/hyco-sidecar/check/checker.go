@@ -74,6 +74,16 @@ type Checker struct {
 	// Walked is told of each result, in the order asked for and one at a time. Nil
 	// means nobody.
 	Walked func(Result)
+	// Guard wraps what runs on each goroutine; nil leaves it as it is.
+	Guard func(f func()) func()
+}
+
+// guarded is f as guard has it run on a goroutine. A nil guard leaves it as it is.
+func guarded(guard func(f func()) func(), f func()) func() {
+	if guard == nil {
+		return f
+	}
+	return guard(f)
 }
 
 // atOnce bounds the walks that go on side by side.
@@ -92,12 +102,12 @@ func (c *Checker) Run(ctx context.Context, names []string) Report {
 	var next atomic.Int64
 	var walks sync.WaitGroup
 	for range min(atOnce, len(names)) {
-		walks.Go(func() {
+		walks.Go(guarded(c.Guard, func() {
 			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
 				results[i] = c.walk(ctx, names[i], here)
 				close(walked[i])
 			}
-		})
+		}))
 	}
 	for i, done := range walked {
 		<-done

@@ -20,7 +20,7 @@ func (n Names) Ask(ctx context.Context, host string) Named {
 	var addrs []netip.Addr
 	var err error
 	var asking sync.WaitGroup
-	asking.Go(func() { addrs, err = ask(ctx, n.Server, host) })
+	asking.Go(guarded(n.Guard, func() { addrs, err = n.ask(ctx, host) }))
 	named := n.Who(ctx)
 	asking.Wait()
 	named.Addrs, named.AddrErr = addrs, err
@@ -28,7 +28,7 @@ func (n Names) Ask(ctx context.Context, host string) Named {
 }
 
 // ask sends one question of type A over UDP and reads what is answered.
-func ask(ctx context.Context, server netip.AddrPort, host string) ([]netip.Addr, error) {
+func (n Names) ask(ctx context.Context, host string) ([]netip.Addr, error) {
 	name, err := dnsmessage.NewName(host + ".")
 	if err != nil {
 		return nil, err
@@ -43,12 +43,12 @@ func ask(ctx context.Context, server netip.AddrPort, host string) ([]netip.Addr,
 	}
 
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "udp", server.String())
+	conn, err := d.DialContext(ctx, "udp", n.Server.String())
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // fails on a closed connection alone
+	stop := context.AfterFunc(ctx, guarded(n.Guard, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })) // fails on a closed connection alone
 	defer stop()
 	if _, err := conn.Write(packed); err != nil {
 		return nil, err

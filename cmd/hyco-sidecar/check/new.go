@@ -18,14 +18,16 @@ import (
 )
 
 // New returns a Checker of a plan's endpoints that looks at this machine, and dials as
-// the sidecar does, with tokens of ids. It starts nothing.
-func New(p plan.Plan, ids *credential.Identities) *Checker {
+// the sidecar does, with tokens of ids. Guard wraps what runs on each goroutine; nil
+// leaves it as it is. New starts nothing.
+func New(p plan.Plan, ids *credential.Identities, guard func(f func()) func()) *Checker {
 	cfg := p.Config
 	c := &Checker{
 		Version:      plan.Version(),
-		Resolve:      Names{Control: plan.Control(cfg)}.Resolve,
+		Resolve:      Names{Control: plan.Control(cfg), Guard: guard}.Resolve,
 		OwnContainer: inOwnContainer(),
 		RootCAs:      cfg.RootCAs,
+		Guard:        guard,
 	}
 	c.listResolvers(cfg)
 	if runtime.GOOS == "linux" {
@@ -40,7 +42,7 @@ func New(p plan.Plan, ids *credential.Identities) *Checker {
 			Credential: credential.Names(e.Connection, credential.Kind(cfg)), Proxy: plan.ProxyHost(e.Namespace),
 		})
 	}
-	d := dialer{plan: p, ids: ids}
+	d := dialer{plan: p, ids: ids, guard: guard}
 	c.Dial, c.Clock = d.dial, d.clock
 	return c
 }
@@ -60,7 +62,7 @@ func (c *Checker) listResolvers(cfg config.Config) {
 	if len(c.Ours) > 0 { // the one of ours that apps ask
 		at = netip.AddrPortFrom(c.Ours[0], 53)
 	}
-	c.Self = Names{Server: at, Control: plan.Control(cfg)}.Ask
+	c.Self = Names{Server: at, Control: plan.Control(cfg), Guard: c.Guard}.Ask
 	if !slices.ContainsFunc(cfg.DNSListen, func(us netip.AddrPort) bool { return us.Port() == 53 }) {
 		c.OtherPort = cfg.DNSListen[0].Port()
 	}
@@ -69,8 +71,9 @@ func (c *Checker) listResolvers(cfg config.Config) {
 // dialer dials with a client of its own for each question: nothing is warm or
 // remembered, so that times are true.
 type dialer struct {
-	plan plan.Plan
-	ids  *credential.Identities
+	plan  plan.Plan
+	ids   *credential.Identities
+	guard func(f func()) func()
 }
 
 func (d dialer) client(namespace string, hooks relayclient.Hooks) *relayclient.Client {
@@ -80,6 +83,7 @@ func (d dialer) client(namespace string, hooks relayclient.Hooks) *relayclient.C
 		UserAgent: plan.UserAgent(),
 		Control:   plan.Control(d.plan.Config),
 		Hooks:     hooks,
+		Guard:     d.guard,
 	}
 }
 

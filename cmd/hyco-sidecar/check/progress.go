@@ -10,7 +10,8 @@ import (
 // Progress shows on a terminal what is being waited for, on one line that is
 // written over. The zero value with Out nil shows nothing.
 type Progress struct {
-	Out io.Writer
+	Out   io.Writer
+	Guard func(f func()) func() // wraps what runs on each goroutine; nil leaves it as it is
 
 	mu      sync.Mutex
 	what    string
@@ -26,7 +27,7 @@ func (p *Progress) Start() {
 		return
 	}
 	p.stop = make(chan struct{})
-	p.ticking.Go(func() {
+	p.ticking.Go(guarded(p.Guard, func() {
 		tick := time.NewTicker(250 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -37,7 +38,7 @@ func (p *Progress) Start() {
 				return
 			}
 		}
-	})
+	}))
 }
 
 // Stop takes the line away and waits for whoever draws it.

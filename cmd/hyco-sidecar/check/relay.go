@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/relayclient"
 )
 
@@ -45,7 +46,7 @@ const fairTime = 3 * time.Second
 
 // refused reports how far a dial came that failed.
 func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt relayclient.Attempt, took time.Duration) {
-	verdict := verdictOf(e.Reason())
+	verdict := Verdict(advice.VerdictOf(e.Reason()))
 	saw := strings.TrimPrefix(e.Err.Error(), "relayclient: ")
 	if e.Status != 0 {
 		phrase, _, _ := strings.Cut(e.Phrase, "TrackingId:") // which is shown apart
@@ -54,7 +55,7 @@ func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt re
 	if e.Proxy != "" {
 		saw += " (proxy " + e.Proxy + ")"
 	}
-	next, stage := e.Next(), verdict.stage()
+	next, stage := advice.Next(e), verdict.stage()
 	var notes []string
 	switch {
 	case e.Status == 0 && ctx.Err() != nil && (ctx.Err() == context.Canceled || took < fairTime):

@@ -24,6 +24,8 @@ type Names struct {
 	Server netip.AddrPort
 	// Control prepares the sockets, as [net.Dialer]'s does. Nil does nothing.
 	Control func(network, address string, c syscall.RawConn) error
+	// Guard wraps what runs on each goroutine; nil leaves it as it is.
+	Guard func(f func()) func()
 }
 
 // Named is what a resolver says of a host, and of itself.
@@ -44,17 +46,17 @@ func (n Names) Resolve(ctx context.Context, host string) Named {
 	defer cancel()
 	var named Named
 	var both sync.WaitGroup
-	both.Go(func() {
+	both.Go(guarded(n.Guard, func() {
 		var asked server
 		named.Addrs, named.AddrErr = n.resolver(&asked).LookupNetIP(ctx, "ip", host+".")
 		for i, a := range named.Addrs { // those of a hosts file come as 4-in-6
 			named.Addrs[i] = a.Unmap()
 		}
-	})
-	both.Go(func() {
+	}))
+	both.Go(guarded(n.Guard, func() {
 		who := n.Who(ctx)
 		named.Server, named.Sidecar, named.Instance, named.Err = who.Server, who.Sidecar, who.Instance, who.Err
-	})
+	}))
 	both.Wait()
 	return named
 }

@@ -21,10 +21,10 @@ type stream struct {
 	got  bool   // anything has come
 }
 
-// newStream owns conn.
-func newStream(conn net.Conn) *stream {
+// newStream owns conn. Guard is that of the Checker.
+func newStream(conn net.Conn, guard func(f func()) func()) *stream {
 	s := &stream{Conn: conn, opened: time.Now(), chunks: make(chan []byte), done: make(chan struct{})}
-	s.reader.Go(s.pump)
+	s.reader.Go(guarded(guard, s.pump))
 	return s
 }
 
@@ -53,7 +53,7 @@ func (s *stream) close() {
 	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite() // fails where the tunnel has ended already
 	}
-	_ = s.Conn.Close() // likewise
+	_ = s.Conn.Close() // fails where the tunnel has ended already
 	s.reader.Wait()
 }
 

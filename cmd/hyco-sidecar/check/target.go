@@ -107,7 +107,7 @@ func (w *walk) withoutAsking(ctx context.Context, first time.Duration) (event, s
 	if err != nil {
 		return unclear, ""
 	}
-	s := newStream(conn)
+	s := newStream(conn, w.Guard)
 	defer s.close()
 	came := s.await(ctx, first+time.Second)
 	switch {

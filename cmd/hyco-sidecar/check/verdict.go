@@ -1,9 +1,13 @@
 package check
 
-import "strings"
+import (
+	"slices"
+
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
+)
 
 // Verdict is what a walk comes to: a stable label, by which docs/troubleshooting.md
-// is indexed.
+// is indexed. Its stage and exit code are in package advice.
 type Verdict string
 
 // The verdicts, in the order of the stages that they belong to.
@@ -52,88 +56,37 @@ const (
 	Unfinished   Verdict = "unfinished"     // the check ended before the stage did
 )
 
-// ordered is what Verdicts returns. Codes are spaced by stage; 1 is a check that
-// failed itself, 2 is for settings and arguments, as with every command.
-var ordered = []struct {
-	verdict Verdict
-	code    int
-	stage   Stage
-}{
-	{Healthy, 0, ""},
-	{TooManyFiles, 1, RelayPort},
-	{Unfinished, 1, ""},
-	{NameNotConfigured, 2, Configuration},
-	{DNSNotReaching, 20, Resolver},
-	{DNSWrongAddress, 21, Resolver},
-	{ListenerNotBound, 30, Socket},
-	{CaptureMissing, 31, Socket},
-	{RelayNameUnknown, 40, RelayName},
-	{RelayUnreachable, 50, RelayPort},
-	{ProxyFailed, 51, RelayPort},
-	{ProxyUnreachable, 52, RelayPort},
-	{ProxyRefused, 53, RelayPort},
-	{ProxyUnauthorized, 54, RelayPort},
-	{ProxyNoAnswer, 55, RelayPort},
-	{TLSUntrusted, 60, RelayTLS},
-	{TLSFailed, 61, RelayTLS},
-	{Unauthorized, 70, Token},
-	{TokenExpired, 71, Token},
-	{ClockWrong, 72, Token},
-	{WrongAudience, 73, Token},
-	{AddressBlocked, 74, Token},
-	{TokenFailed, 75, Token},
-	{UnknownEntity, 80, Listener},
-	{NoListener, 81, Listener},
-	{ListenerRejected, 82, Listener},
-	{NotAccepted, 83, Listener},
-	{RelayUnavailable, 84, Listener},
-	{NotARelay, 85, Listener},
-	{NoAnswer, 86, Listener},
-	{ListenerMismatch, 87, Listener},
-	{TargetUnreachable, 90, Target},
-	{TargetSilent, 91, Target},
-	{TargetTLSFailed, 92, Target},
-}
-
 // Verdicts lists all verdicts by exit code, for documentation.
 func Verdicts() []Verdict {
-	all := make([]Verdict, len(ordered))
-	for i, o := range ordered {
-		all[i] = o.verdict
+	var all []Verdict
+	for _, v := range advice.Verdicts() {
+		all = append(all, Verdict(v.Label))
 	}
 	return all
 }
 
 // ExitCode is the process's when v is the first failure.
 func (v Verdict) ExitCode() int {
-	for _, o := range ordered {
-		if o.verdict == v {
-			return o.code
-		}
+	if known, ok := v.known(); ok {
+		return known.ExitCode
 	}
 	return 1
 }
 
-// verdictOf is what a failed dial's reason comes to.
-func verdictOf(reason string) Verdict {
-	switch {
-	case strings.HasPrefix(reason, "azbridge_"), strings.HasPrefix(reason, "opening_"):
-		return ListenerMismatch
-	case strings.HasPrefix(reason, "target_"): // an aztunnel listener says so itself
-		return TargetUnreachable
-	}
-	return Verdict(reason)
+// stage is where v belongs; empty for one that belongs to none, or is not known.
+func (v Verdict) stage() Stage {
+	known, _ := v.known()
+	return Stage(known.Stage)
 }
 
-// stage is where v belongs.
-func (v Verdict) stage() Stage {
-	for _, o := range ordered {
-		if o.verdict == v {
-			return o.stage
-		}
+func (v Verdict) known() (advice.Verdict, bool) {
+	all := advice.Verdicts()
+	i := slices.IndexFunc(all, func(a advice.Verdict) bool { return a.Label == string(v) })
+	if i < 0 {
+		return advice.Verdict{}, false
 	}
-	return ""
+	return all[i], true
 }
 
 // See is where the documentation explains v.
-func (v Verdict) See() string { return "docs/troubleshooting.md#" + string(v) }
+func (v Verdict) See() string { return advice.See(string(v)) }

@@ -274,7 +274,7 @@ func (w *walk) beyond(ctx context.Context) {
 	if conn == nil {
 		return
 	}
-	s := newStream(conn)
+	s := newStream(conn, w.Guard)
 	defer s.close()
 	w.target(ctx, s)
 }

@@ -45,9 +45,6 @@ const FirstWarning = 24 * time.Hour
 // is due.
 var warnAhead = []time.Duration{FirstWarning, time.Hour, 0}
 
-// RenewSignature is what to do about a ready-made signature that ends.
-const RenewSignature = "write a new SharedAccessSignature, or a key from which tokens are made as they are needed"
-
 // WatchExpiry warns of ready-made signatures that end, until ctx ends.
 func (s *Set) WatchExpiry(ctx context.Context) {
 	warned := make(map[warning]bool)
@@ -92,8 +89,7 @@ func (s *Set) warnOfExpiry(ctx context.Context, now time.Time, warned map[warnin
 			}
 			w := warning{signature, ahead}
 			if mark(left) == ahead && !warned[w] {
-				s.log.LogAttrs(ctx, slog.LevelWarn, "a ready-made signature ends soon", slog.String("variable", signature.Variable),
-					slog.String("until", signature.Until()), slog.String("next", RenewSignature))
+				s.log.LogAttrs(ctx, slog.LevelWarn, "a ready-made signature ends soon", slog.String("variable", signature.Variable), slog.String("until", signature.Until()))
 			}
 			warned[w] = true
 		}

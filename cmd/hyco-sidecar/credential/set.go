@@ -212,12 +212,11 @@ func (s *Set) logUse(endpoint string, credential int, why *relayclient.DialError
 	attrs := []slog.Attr{slog.String("endpoint", endpoint)}
 	if why != nil && why.Stage == relayclient.StageToken {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "there is no token of a credential, using the other", append(attrs,
-			slog.String("error", why.Error()), slog.String("reason", why.Reason()), slog.String("next", why.Next()))...)
+			slog.Any("error", why), slog.String("reason", why.Reason()))...)
 		return
 	}
 	if why != nil {
-		attrs = append(attrs, slog.String("error", why.Error()), slog.String("reason", why.Reason()), slog.Int("status", why.Status), slog.String("phrase", why.Phrase))
+		attrs = append(attrs, slog.Any("error", why), slog.String("reason", why.Reason()), slog.Int("status", why.Status), slog.String("phrase", why.Phrase))
 	}
-	s.log.LogAttrs(ctx, slog.LevelWarn, "the relay refused a credential, using the other",
-		append(attrs, slog.String("next", "renew the first connection string: it is tried again every few minutes, and at once when its file changes"))...)
+	s.log.LogAttrs(ctx, slog.LevelWarn, "the relay refused a credential, using the other", attrs...)
 }

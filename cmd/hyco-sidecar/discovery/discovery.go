@@ -21,9 +21,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/cmd/hyco-sidecar/credential"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
-	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 	"hyco-sidecar/config"
 	"hyco-sidecar/relayclient"
@@ -75,7 +75,7 @@ func (d *Discoverer) Run(ctx context.Context) (config.Config, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	ids := credential.NewIdentities(d.Config, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: d.nameserver()}, Panicked: logging.Panicked(d.Guard)})
+	ids := credential.NewIdentities(d.Config, identity.Options{Resolver: &net.Resolver{PreferGo: true, Dial: d.nameserver()}, Guard: d.Guard})
 	defer ids.Close()
 	found := d.ask(waiting, wanted, ids)
 	if ctx.Err() != nil {
@@ -134,7 +134,7 @@ func (d *Discoverer) conclude(wanted []config.Connection, found []answer) (confi
 		case f.err == nil:
 			endpoints[i] = f.endpoint
 		case ok && (failed.Temporary() || failed.Reason() == "token_failed"):
-			later = append(later, fmt.Errorf("%s: auto: %s: %s (%s)", wanted[i].Variable, plain(f.err), failed.Next(), reasonOf(f.err)))
+			later = append(later, fmt.Errorf("%s: auto: %s: %s (%s)", wanted[i].Variable, plain(f.err), advice.Next(f.err), reasonOf(f.err)))
 		default:
 			faults = append(faults, d.fault(wanted[i], f.err))
 		}
@@ -152,12 +152,12 @@ func (d *Discoverer) conclude(wanted []config.Connection, found []answer) (confi
 func (d *Discoverer) fault(c config.Connection, err error) *config.Fault {
 	f := &config.Fault{Variable: c.Variable, Problem: "auto: " + plain(err) + " (" + reasonOf(err) + ")", Remedy: "write host:port instead of auto, or give the hybrid connection the metadata [{\"key\":\"endpoint\",\"value\":\"host:port\"}]"}
 	if failed, ok := errors.AsType[*relayclient.DialError](err); ok {
-		f.Remedy = failed.Next()
+		f.Remedy = advice.Next(err)
 		if failed.Reason() == "metadata_not_readable" {
 			f.Problem = fmt.Sprintf("auto: %s may not read the hybrid connection %q (metadata_not_readable)", credential.Names(c, credential.Kind(d.Config)), c.Entity)
 			f.Remedy = "give that key's rule the Listen right as well, or write host:port instead of auto"
 			if c.Credential.Entra {
-				f.Remedy = failed.Next()
+				f.Remedy = advice.Next(err)
 			}
 		}
 	}

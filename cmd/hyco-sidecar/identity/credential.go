@@ -89,10 +89,8 @@ func (c *credential) asker() (azcore.TokenCredential, *Failure) {
 		}
 		certificates, key, unreadable := azidentity.ParseCertificates(text, []byte(e.CertificatePassword.Reveal()))
 		if unreadable != nil {
-			return nil, &Failure{
-				text: "the file of AZURE_CLIENT_CERTIFICATE_PATH holds no certificate with its private key that can be read",
-				next: "write an RSA key and its certificate into one PEM file without a password, or check the PKCS #12 file and AZURE_CLIENT_CERTIFICATE_PASSWORD",
-			}
+			return nil, &Failure{Problem: NoCertificate, Variable: "AZURE_CLIENT_CERTIFICATE_PATH",
+				text: "the file of AZURE_CLIENT_CERTIFICATE_PATH holds no certificate with its private key that can be read"}
 		}
 		asker, err = azidentity.NewClientCertificateCredential(e.TenantID, e.ClientID, certificates, key,
 			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: trusted, SendCertificateChain: true})
@@ -106,9 +104,9 @@ func (c *credential) asker() (azcore.TokenCredential, *Failure) {
 	}
 	if err != nil {
 		if e.Kind == config.ManagedIdentity {
-			return nil, &Failure{text: "this machine's kind of managed identity does not take AZURE_CLIENT_ID", next: "leave AZURE_CLIENT_ID out"}
+			return nil, &Failure{Problem: ClientIDNotTaken, Managed: true, text: "this machine's kind of managed identity does not take AZURE_CLIENT_ID"}
 		}
-		return nil, &Failure{text: "the identity's settings cannot be used", next: "check AZURE_TENANT_ID and, where it is set, AZURE_AUTHORITY_HOST"}
+		return nil, &Failure{Problem: WrongSettings, text: "the identity's settings cannot be used"}
 	}
 	return asker, nil
 }
@@ -136,9 +134,9 @@ func readFile(variable, path string) ([]byte, *Failure) {
 	text, err := os.ReadFile(path)
 	switch {
 	case err != nil:
-		return nil, &Failure{text: variable + ": the file cannot be read: " + withoutPath(err), next: "mount the file where the sidecar may read it, or correct " + variable}
+		return nil, &Failure{Problem: FileUnreadable, Variable: variable, text: variable + ": the file cannot be read: " + withoutPath(err)}
 	case len(strings.TrimSpace(string(text))) == 0:
-		return nil, &Failure{text: variable + ": the file is empty", next: "check what writes the file"}
+		return nil, &Failure{Problem: FileEmpty, Variable: variable, text: variable + ": the file is empty"}
 	}
 	return text, nil
 }

@@ -198,43 +198,44 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 	c.write(t, empty, nil)
 
 	for name, test := range map[string]struct {
-		kind       config.IdentityKind
-		change     func(e *config.Entra)
-		text, next string
+		kind   config.IdentityKind
+		change func(e *config.Entra)
+		text   string
+		want   Failure // but for the text
 	}{
 		"another secret": {config.ClientSecret, func(e *config.Entra) { e.Secret = config.NewSecret("another") },
 			"Entra ID (" + where + ") answers with status 401: AADSTS7000215: Invalid client secret provided",
-			"set AZURE_CLIENT_SECRET to the secret's value, not to its id"},
+			Failure{Problem: Refused, Host: where, Code: "7000215"}},
 		"another client": {config.ClientSecret, func(e *config.Entra) { e.ClientID = "somebody" },
 			"Entra ID (" + where + ") answers with status 401: AADSTS700016: Application with identifier 'somebody' was not found in the directory",
-			"check AZURE_CLIENT_ID, and that the identity is of the tenant in AZURE_TENANT_ID"},
+			Failure{Problem: Refused, Host: where, Code: "700016"}},
 		"another tenant": {config.WorkloadIdentity, func(e *config.Entra) { e.TenantID = "fabrikam" },
 			"Entra ID (" + where + ") answers with status 401: AADSTS90002: Tenant 'fabrikam' not found",
-			"check AZURE_TENANT_ID"},
+			Failure{Problem: Refused, Host: where, Code: "90002"}},
 		"a tenant that cannot be": {config.ClientSecret, func(e *config.Entra) { e.TenantID = "contoso/orders" },
-			"the identity's settings cannot be used", "check AZURE_TENANT_ID and, where it is set, AZURE_AUTHORITY_HOST"},
+			"the identity's settings cannot be used", Failure{Problem: WrongSettings}},
 		"no assertion": {config.WorkloadIdentity, func(e *config.Entra) { e.TokenFile = "/nowhere/token" },
 			"AZURE_FEDERATED_TOKEN_FILE: the file cannot be read: no such file or directory",
-			"mount the file where the sidecar may read it, or correct AZURE_FEDERATED_TOKEN_FILE"},
+			Failure{Problem: FileUnreadable, Variable: "AZURE_FEDERATED_TOKEN_FILE"}},
 		"an empty assertion": {config.WorkloadIdentity, func(e *config.Entra) { e.TokenFile = empty },
-			"AZURE_FEDERATED_TOKEN_FILE: the file is empty", "check what writes the file"},
+			"AZURE_FEDERATED_TOKEN_FILE: the file is empty", Failure{Problem: FileEmpty, Variable: "AZURE_FEDERATED_TOKEN_FILE"}},
 		"no certificate": {config.ClientCertificate, func(e *config.Entra) { e.Certificate = "/nowhere/certificate.pem" },
 			"AZURE_CLIENT_CERTIFICATE_PATH: the file cannot be read: no such file or directory",
-			"mount the file where the sidecar may read it, or correct AZURE_CLIENT_CERTIFICATE_PATH"},
+			Failure{Problem: FileUnreadable, Variable: "AZURE_CLIENT_CERTIFICATE_PATH"}},
 		"something else for a certificate": {config.ClientCertificate, func(e *config.Entra) { e.Certificate = c.assertion },
 			"the file of AZURE_CLIENT_CERTIFICATE_PATH holds no certificate with its private key that can be read",
-			"write an RSA key and its certificate into one PEM file without a password, or check the PKCS #12 file and AZURE_CLIENT_CERTIFICATE_PASSWORD"},
+			Failure{Problem: NoCertificate, Variable: "AZURE_CLIENT_CERTIFICATE_PATH"}},
 		"nobody there": {config.ClientSecret, func(e *config.Entra) { e.AuthorityHost = "https://" + closed },
 			"Entra ID (" + closed + ") cannot be reached: dial tcp " + closed + ": connect: connection refused",
-			"allow HTTPS to " + closed + ", or name the proxy in HTTPS_PROXY"},
+			Failure{Problem: Unreachable, Host: closed}},
 		"another managed identity": {config.ManagedIdentity, func(e *config.Entra) { e.ClientID = "somebody" },
 			"the managed identity's endpoint (" + local + ") answers with status 400: Identity not found",
-			"check AZURE_CLIENT_ID, and that this identity is assigned to the machine or container app"},
+			Failure{Problem: WrongIdentity, Managed: true, Host: local}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := c.identity(test.kind)
 			test.change(e)
-			c.expect(t, e, test.text, test.next)
+			c.expect(t, e, test.text, test.want)
 		})
 	}
 	t.Run("a certificate that nobody vouches for", func(t *testing.T) {
@@ -246,29 +247,31 @@ func TestFailuresSayWhatIsWrong(t *testing.T) {
 		}
 	})
 	for _, test := range []struct {
-		behaviour  standin.Behaviour
-		kind       config.IdentityKind
-		text, next string
+		behaviour standin.Behaviour
+		kind      config.IdentityKind
+		text      string
+		want      Failure // but for the text
 	}{
-		{standin.Failing, config.ClientSecret, "Entra ID (" + where + ") answers with status 503: AADSTS90033: A transient error has occurred", "wait: it is asked again by itself"},
-		{standin.Failing, config.ManagedIdentity, "the managed identity's endpoint (" + local + ") answers with status 503: AADSTS90033: A transient error has occurred", "wait: it is asked again by itself"},
-		{standin.Garbled, config.ManagedIdentity, "the managed identity's endpoint (" + local + ") answers with something that is not a token", "check that nothing on the way answers in its place"},
+		{standin.Failing, config.ClientSecret, "Entra ID (" + where + ") answers with status 503: AADSTS90033: A transient error has occurred", Failure{Problem: Busy, Host: where, Code: "90033"}},
+		{standin.Failing, config.ManagedIdentity, "the managed identity's endpoint (" + local + ") answers with status 503: AADSTS90033: A transient error has occurred", Failure{Problem: Busy, Managed: true, Host: local, Code: "90033"}},
+		{standin.Garbled, config.ManagedIdentity, "the managed identity's endpoint (" + local + ") answers with something that is not a token", Failure{Problem: NotAToken, Managed: true, Host: local}},
 	} {
 		c.Behave(test.behaviour)
-		c.expect(t, c.identity(test.kind), test.text, test.next)
+		c.expect(t, c.identity(test.kind), test.text, test.want)
 		c.Behave(standin.Orderly)
 	}
 }
 
-func (c *cloudOf) expect(t *testing.T, e *config.Entra, text, next string) {
+func (c *cloudOf) expect(t *testing.T, e *config.Entra, text string, want Failure) {
 	t.Helper()
 	token, err := c.first(t, e)
 	f, ok := errors.AsType[*Failure](err)
 	if !ok || token != "" {
 		t.Fatalf("Token: %q, %v", token, err)
 	}
-	if f.Error() != text || f.Next() != next {
-		t.Errorf("got  %s\n     %s\nwant %s\n     %s", f, f.Next(), text, next)
+	want.text = text
+	if *f != want {
+		t.Errorf("got  %+v\nwant %+v", *f, want)
 	}
 }
 
@@ -322,7 +325,7 @@ func TestEachCloudHasItsOwn(t *testing.T) {
 		"relay.corp.example:8443":              {"https://relay.azure.net", "login.microsoftonline.com"},
 	} {
 		s := New(&config.Entra{Kind: config.ClientSecret}, namespace, Options{})
-		if got := s.Supply().Audience; got != want[0] || s.Host() != want[1] {
+		if got := s.TokenStats().Audience; got != want[0] || s.Host() != want[1] {
 			t.Errorf("%s: %s of %s, want %s of %s", namespace, got, s.Host(), want[0], want[1])
 		}
 		s = New(&config.Entra{Kind: config.ClientSecret, AuthorityHost: "https://login.corp.example/"}, namespace, Options{})

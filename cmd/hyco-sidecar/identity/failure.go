@@ -18,48 +18,80 @@ import (
 
 // Failure says why there is no token, in one line that holds nothing of a
 // token, a secret or an answer but the code and the first sentence of a refusal.
-type Failure struct{ text, next string }
+type Failure struct {
+	Problem  Problem
+	Managed  bool   // the identity is a managed one
+	Host     string // host[:port] of who was asked; empty where nobody was
+	Code     string // of Entra ID's refusal: the digits after AADSTS; may be empty
+	Variable string // the setting that names the file, for problems of files
+
+	text string
+}
+
+// Problem sorts failures by what can be done about them.
+type Problem string
+
+// The problems.
+const (
+	FileUnreadable   Problem = "file_unreadable"   // the file of Variable cannot be read
+	FileEmpty        Problem = "file_empty"        // the file of Variable is empty
+	NoCertificate    Problem = "no_certificate"    // the file of Variable has no certificate with its key
+	ClientIDNotTaken Problem = "client_id_refused" // this machine's kind of managed identity has no client ids
+	WrongSettings    Problem = "wrong_settings"    // azidentity refuses the settings
+	NothingAsked     Problem = "nothing_asked"     // no request was made
+	Unreachable      Problem = "unreachable"       // Host cannot be reached, or does not answer
+	NotAToken        Problem = "not_a_token"       // Host answers with success, and without a token
+	WrongIdentity    Problem = "wrong_identity"    // the machine does not have the identity with the client id of the settings
+	Busy             Problem = "busy"              // Host is overloaded or failing
+	Refused          Problem = "refused"           // Host refuses, for the reason that Code says
+	Expired          Problem = "expired"           // the token that came has expired
+	Unknown          Problem = "unknown"
+)
 
 // Error says what went wrong.
 func (f *Failure) Error() string { return f.text }
 
-// Next says what to do about it, as half a sentence without a full stop.
-func (f *Failure) Next() string { return f.next }
+// Reason is the label by which the documentation is indexed, for all failures.
+func (f *Failure) Reason() string { return "token_failed" }
 
 // failure puts the last exchange of a fetch that failed into words.
 func (c *credential) failure(ctx context.Context, seen *exchange) *Failure {
-	managed := c.entra.Kind == config.ManagedIdentity
+	f := &Failure{Managed: c.entra.Kind == config.ManagedIdentity, Host: seen.host}
 	who := "Entra ID (" + seen.host + ")"
-	next := "allow HTTPS to " + seen.host + ", or name the proxy in HTTPS_PROXY"
-	if managed {
+	if f.Managed {
 		who = "the managed identity's endpoint (" + seen.host + ")"
-		next = "assign a managed identity to this machine or container app; in Kubernetes, use a workload identity, or let the pod reach 169.254.169.254"
 	}
 	var timeout net.Error
 	switch {
 	case seen.host == "":
-		return &Failure{"nothing could be asked for a token", "report it as a fault of the program"}
+		f.Problem, f.text = NothingAsked, "nothing could be asked for a token"
+		return f
 	case seen.status == 0 && (ctx.Err() != nil || errors.As(seen.err, &timeout) && timeout.Timeout()):
-		return &Failure{who + " does not answer", next}
+		f.Problem, f.text = Unreachable, who+" does not answer"
+		return f
 	case seen.status == 0:
-		return &Failure{who + " cannot be reached: " + oneLine(seen.err.Error()), next}
+		f.Problem, f.text = Unreachable, who+" cannot be reached: "+oneLine(seen.err.Error())
+		return f
 	case seen.status == http.StatusOK:
-		return &Failure{who + " answers with something that is not a token", "check that nothing on the way answers in its place"}
+		f.Problem, f.text = NotAToken, who+" answers with something that is not a token"
+		return f
 	}
-	refusal := c.refusal(seen.body)
-	text := fmt.Sprintf("%s answers with status %d", who, seen.status)
-	if refusal != "" {
-		text += ": " + refusal
+	f.text = fmt.Sprintf("%s answers with status %d", who, seen.status)
+	if refusal := c.refusal(seen.body); refusal != "" {
+		f.text += ": " + refusal
+		if m := aadsts.FindStringSubmatch(refusal); m != nil {
+			f.Code = m[1]
+		}
 	}
 	switch {
-	case managed && seen.status == http.StatusBadRequest && c.entra.ClientID != "":
-		next = "check AZURE_CLIENT_ID, and that this identity is assigned to the machine or container app"
+	case f.Managed && seen.status == http.StatusBadRequest && c.entra.ClientID != "":
+		f.Problem = WrongIdentity
 	case seen.status == http.StatusTooManyRequests, seen.status >= http.StatusInternalServerError:
-		next = "wait: it is asked again by itself"
-	case !managed:
-		next = nextFor(refusal)
+		f.Problem = Busy
+	default:
+		f.Problem = Refused
 	}
-	return &Failure{text, next}
+	return f
 }
 
 var (
@@ -93,31 +125,6 @@ func (c *credential) refusal(body []byte) string {
 	text, _, _ = strings.Cut(text, "\n")
 	text, _, _ = strings.Cut(text, ". ")
 	return strings.TrimSuffix(oneLine(text), ".")
-}
-
-// nextFor says what to do about a refusal, by its code.
-func nextFor(refusal string) string {
-	m := aadsts.FindStringSubmatch(refusal)
-	if m == nil {
-		return "check AZURE_TENANT_ID and AZURE_CLIENT_ID, and that nothing on the way, a proxy or a portal, answers in its place"
-	}
-	switch m[1] {
-	case "7000215":
-		return "set AZURE_CLIENT_SECRET to the secret's value, not to its id"
-	case "7000222":
-		return "make a new client secret: this one has expired"
-	case "700016":
-		return "check AZURE_CLIENT_ID, and that the identity is of the tenant in AZURE_TENANT_ID"
-	case "90002":
-		return "check AZURE_TENANT_ID"
-	case "70021", "700211", "700212", "700213":
-		return "check the identity's federated credential: issuer, subject (system:serviceaccount:NAMESPACE:NAME) and audience"
-	case "700024":
-		return "set this machine's clock, or check what renews the file of AZURE_FEDERATED_TOKEN_FILE"
-	case "700027":
-		return "add the certificate to the identity's app registration"
-	}
-	return "look the code up at https://login.microsoftonline.com/error?code=" + m[1]
 }
 
 // oneLine keeps a foreign text from being more than one line of ours.

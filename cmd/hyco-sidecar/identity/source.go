@@ -43,7 +43,7 @@ type Source struct {
 	asked    azcore.TokenCredential
 	client   *http.Client
 	log      *slog.Logger
-	panicked guard
+	guard    func(f func()) func()
 
 	start sync.Once
 	ctx   context.Context
@@ -68,10 +68,8 @@ type Options struct {
 	Logger   *slog.Logger   // nil discards
 	// Control prepares the sockets of connections, as [net.Dialer]'s does.
 	Control func(network, address string, c syscall.RawConn) error
-	// Panicked is called on the Source's goroutine when it panics, with the panic's
-	// value and the goroutine's stack, and ends the process. If it returns, or is
-	// nil, the panic takes its course.
-	Panicked func(value any, stack []byte)
+	// Guard wraps what runs on the Source's goroutine; nil leaves it as it is.
+	Guard func(f func()) func()
 }
 
 // New returns a Source for relays of namespace's cloud. It asks for nothing
@@ -91,7 +89,7 @@ func newSource(asked azcore.TokenCredential, o Options) *Source {
 		audience: publicAudience,
 		asked:    asked,
 		log:      o.Logger,
-		panicked: o.Panicked,
+		guard:    o.Guard,
 		wake:     make(chan struct{}, 1),
 	}
 	if s.log == nil {
@@ -104,11 +102,16 @@ func newSource(asked azcore.TokenCredential, o Options) *Source {
 // Start fetches a token and goes on to keep it fresh, beside whoever calls it.
 func (s *Source) Start() {
 	s.start.Do(func() {
-		s.owned.Go(func() {
-			defer s.panicked.raise()
-			s.keepFresh()
-		})
+		s.owned.Go(s.guarded(s.keepFresh))
 	})
+}
+
+// guarded is f as it runs on a goroutine.
+func (s *Source) guarded(f func()) func() {
+	if s.guard == nil {
+		return f
+	}
+	return s.guard(f)
 }
 
 // Close ends all fetching and waits until it has. Token fails from then on.
@@ -229,7 +232,7 @@ func (s *Source) end(token azcore.AccessToken, err error) bool {
 	close(s.fetching)
 	s.fetching = nil
 	if err == nil && (token.Token == "" || !time.Now().Before(token.ExpiresOn.Round(0).Add(-latest))) {
-		err = &Failure{"the token that came has expired already", "set this machine's clock"}
+		err = &Failure{Problem: Expired, text: "the token that came has expired already"}
 	}
 	if err != nil {
 		s.failed(err)
@@ -249,30 +252,30 @@ func (s *Source) end(token azcore.AccessToken, err error) bool {
 func (s *Source) failed(err error) {
 	f, ok := errors.AsType[*Failure](err)
 	if !ok { // of which nobody knows what it holds
-		f = &Failure{"no token could be had", "check the identity that the token is asked for"}
+		f = &Failure{Problem: Unknown, text: "no token could be had"}
 	}
 	first := s.err == nil
 	s.err, s.failedAt = f, time.Now()
 	s.failures++
 	if first && s.good(time.Now()) {
 		s.log.Warn("no new token of Entra ID, the old one is good until", "until", s.expires,
-			"identity", string(s.kind), "error", f.Error(), "next", f.Next())
+			"identity", string(s.kind), "error", f)
 	}
 }
 
-// Supply is how a Source fares.
-type Supply struct {
+// TokenStats is how a Source fares.
+type TokenStats struct {
 	Audience string    // what the tokens are made for
 	Expires  time.Time // of the token that there is; zero: there never was one
 	Obtained int64     // tokens so far
 	Failed   int64     // fetches that brought none
 }
 
-// Supply returns the present state.
-func (s *Source) Supply() Supply {
+// TokenStats returns the present state.
+func (s *Source) TokenStats() TokenStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Supply{s.audience, s.expires, s.obtained, s.failures}
+	return TokenStats{s.audience, s.expires, s.obtained, s.failures}
 }
 
 // Expiry is when the token ends that connections are given; ok is false where

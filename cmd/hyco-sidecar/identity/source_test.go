@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -61,12 +61,12 @@ func (e *endpoint) count() int {
 	return e.asked
 }
 
-func down(context.Context) error { return &Failure{"Entra ID is away", "wait"} }
+func down(context.Context) error { return &Failure{Problem: Busy, text: "Entra ID is away"} }
 
 // stalled answers when nobody waits any more.
 func stalled(ctx context.Context) error {
 	<-ctx.Done()
-	return &Failure{"Entra ID does not answer", "wait"}
+	return &Failure{Problem: Unreachable, text: "Entra ID does not answer"}
 }
 
 // bubble runs a test of a started Source on virtual time.
@@ -147,7 +147,7 @@ func TestAnOutageHurtsNobodyWhileTheTokenIsGood(t *testing.T) {
 				if got := strings.Count(log.String(), "\n"); got != 1 {
 					t.Errorf("%d lines, want one: %s", got, log)
 				}
-				for _, part := range []string{`level=WARN msg="no new token of Entra ID, the old one is good until" until=2000-01-01T01:00:00.000Z`, `error="Entra ID `, "next=wait"} {
+				for _, part := range []string{`level=WARN msg="no new token of Entra ID, the old one is good until" until=2000-01-01T01:00:00.000Z`, `error="Entra ID `} {
 					if !strings.Contains(log.String(), part) {
 						t.Errorf("the log lacks %q: %s", part, log)
 					}
@@ -180,8 +180,8 @@ func TestAnOutageBeyondTheTokensEndIsTold(t *testing.T) {
 		if took := time.Since(began); token != "" || err == nil || err.Error() != "Entra ID does not answer" || took > fetchTimeout {
 			t.Errorf("Token: %q, %v after %v", token, err, took)
 		}
-		if f, ok := errors.AsType[*Failure](err); !ok || f.Next() != "wait" {
-			t.Errorf("%#v does not say what to do", err)
+		if f, ok := errors.AsType[*Failure](err); !ok || f.Problem != Unreachable {
+			t.Errorf("%#v does not say what is wrong", err)
 		}
 		if _, ok := s.Expiry(); ok {
 			t.Error("Expiry knows a token")
@@ -277,7 +277,7 @@ func TestCloseEndsAFetch(t *testing.T) {
 		if token, err := s.Token(t.Context(), ""); err == nil {
 			t.Errorf("Token afterwards: %q", token)
 		}
-		if got := s.Supply(); got.Failed != 0 {
+		if got := s.TokenStats(); got.Failed != 0 {
 			t.Errorf("an end that was asked for counts as failure: %+v", got)
 		}
 	})
@@ -296,7 +296,7 @@ func TestAnExpiredTokenIsNotPresented(t *testing.T) {
 	e := &endpoint{life: -time.Minute}
 	bubble(t, e, func(t *testing.T, s *Source, _ *bytes.Buffer) {
 		_, err := s.Token(t.Context(), "")
-		if f, ok := errors.AsType[*Failure](err); !ok || f.Next() != "set this machine's clock" {
+		if f, ok := errors.AsType[*Failure](err); !ok || f.Problem != Expired {
 			t.Errorf("Token: %v", err)
 		}
 	})
@@ -328,11 +328,15 @@ func TestAPanicIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan any, 1)
 		e := &endpoint{answer: func(context.Context) error { panic("provoked") }}
-		s := newSource(e, Options{Panicked: func(value any, stack []byte) {
-			if strings.Contains(string(stack), "keepFresh") {
-				told <- value
+		s := newSource(e, Options{Guard: func(f func()) func() {
+			return func() {
+				defer func() {
+					if v := recover(); strings.Contains(string(debug.Stack()), "keepFresh") {
+						told <- v
+					}
+				}()
+				f()
 			}
-			runtime.Goexit() // in place of the end of the process
 		}})
 		defer s.Close()
 		s.Start()
@@ -342,14 +346,14 @@ func TestAPanicIsTold(t *testing.T) {
 	})
 }
 
-func TestSupplyCounts(t *testing.T) {
+func TestTokensAreCounted(t *testing.T) {
 	e := &endpoint{life: time.Hour}
 	bubble(t, e, func(t *testing.T, s *Source, _ *bytes.Buffer) {
 		e.become(down)
 		time.Sleep(48*time.Minute + 100*time.Millisecond)
 		synctest.Wait()
 		expires, _ := s.Expiry()
-		if got, want := s.Supply(), (Supply{"https://relay.azure.net", expires, 1, 1}); got != want {
+		if got, want := s.TokenStats(), (TokenStats{"https://relay.azure.net", expires, 1, 1}); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	})

@@ -1,67 +1,81 @@
 package logging
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 
 	"hyco-sidecar/cmd/hyco-sidecar/advice"
 )
 
-// docLinkHandler is a slog.Handler that adds to every warning and error, as see,
-// where the documentation explains it: by the line's reason, or else its cause, or
-// else its message. A line that has a see of its own keeps it.
+// docLinkHandler is a slog.Handler that adds to every warning and error what to do,
+// as next, and where the documentation explains it, as see. Some lines of other
+// levels get a next as well. [advice.ForLine] chooses both by the line's message,
+// its attributes reason and cause, and the error in its attribute error. A line
+// that has an attribute of that name itself keeps it.
 type docLinkHandler struct {
 	slog.Handler
-	labels labels
-	// Once a group is open, what it was opened on and what was done since: see
-	// belongs beside the group, not in it.
+	said said
+	// Once a group is open, the handler that it was opened on and what was done since:
+	// the advice belongs beside the group, not in it.
 	outer slog.Handler
 	since []func(slog.Handler) slog.Handler
 }
 
-// labels are the attributes that choose the entry.
-type labels struct{ see, reason, cause string }
+// said are the attributes of a line that matter for its advice.
+type said struct {
+	reason, cause string
+	err           error
+	next, see     bool // the line has them itself
+}
 
-func (l *labels) note(a slog.Attr) {
-	into := (*string)(nil)
+func (s *said) note(a slog.Attr) {
 	switch a.Key {
-	case "see":
-		into = &l.see
 	case "reason":
-		into = &l.reason
+		s.reason = a.Value.Resolve().String()
 	case "cause":
-		into = &l.cause
-	default:
-		return
+		s.cause = a.Value.Resolve().String()
+	case "error":
+		s.err, _ = a.Value.Resolve().Any().(error)
+	case "next":
+		s.next = true
+	case "see":
+		s.see = true
 	}
-	*into = a.Value.Resolve().String()
 }
 
 // Handle implements [slog.Handler].
 func (h *docLinkHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < slog.LevelWarn {
-		return h.Handler.Handle(ctx, r)
+	if warns := r.Level >= slog.LevelWarn; warns || advice.AtEveryLevel(r.Message) {
+		return h.advise(ctx, r, warns)
 	}
-	return h.explain(ctx, r)
+	return h.Handler.Handle(ctx, r)
 }
 
-func (h *docLinkHandler) explain(ctx context.Context, r slog.Record) error {
-	l := h.labels
+// advise passes r on with its advice: whole for a line that warns, the next step
+// alone for others.
+func (h *docLinkHandler) advise(ctx context.Context, r slog.Record, warns bool) error {
+	s := h.said
 	r.Attrs(func(a slog.Attr) bool {
-		l.note(a)
+		s.note(a)
 		return true
 	})
-	if l.see != "" {
-		return h.Handler.Handle(ctx, r)
+	a := advice.ForLine(r.Message, s.reason, s.cause, s.err)
+	add := make([]slog.Attr, 0, 3)
+	if a.Next != "" && !s.next {
+		add = append(add, slog.String("next", a.Next))
+		if a.Otherwise != "" {
+			add = append(add, slog.String("otherwise", a.Otherwise))
+		}
 	}
-	see := slog.String("see", advice.See(cmp.Or(l.reason, l.cause, advice.Anchor(r.Message))))
+	if warns && !s.see {
+		add = append(add, slog.String("see", a.See))
+	}
 	if h.outer == nil {
 		r = r.Clone()
-		r.AddAttrs(see)
+		r.AddAttrs(add...)
 		return h.Handler.Handle(ctx, r)
 	}
-	beside := h.outer.WithAttrs([]slog.Attr{see})
+	beside := h.outer.WithAttrs(add)
 	for _, do := range h.since {
 		beside = do(beside)
 	}
@@ -72,11 +86,11 @@ func (h *docLinkHandler) explain(ctx context.Context, r slog.Record) error {
 func (h *docLinkHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c := *h
 	for _, a := range attrs {
-		c.labels.note(a)
+		c.said.note(a)
 	}
 	c.Handler = h.Handler.WithAttrs(attrs)
 	if h.outer != nil {
-		c.since = append(h.since[:len(h.since):len(h.since)], func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
+		c.since = append(c.since[:len(c.since):len(c.since)], func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
 	}
 	return &c
 }
@@ -91,6 +105,6 @@ func (h *docLinkHandler) WithGroup(name string) slog.Handler {
 	if h.outer == nil {
 		c.outer = h.Handler
 	}
-	c.since = append(h.since[:len(h.since):len(h.since)], func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
+	c.since = append(c.since[:len(c.since):len(c.since)], func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
 	return &c
 }

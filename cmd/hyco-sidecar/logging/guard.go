@@ -59,8 +59,7 @@ func raise(log *slog.Logger) {
 	time.AfterFunc(LastWords, func() { os.Exit(exitFailed) })
 	log.Error("a part of the program panicked",
 		"panic", cut(panicText(v), maxPanic),
-		"stack", cut(fromPanic(stack), maxStack),
-		"next", "report it with this line; the process ends with exit code 1, and whoever supervises it starts another")
+		"stack", cut(fromPanic(stack), maxStack))
 	os.Exit(exitFailed)
 }
 

@@ -41,6 +41,6 @@ func (p *Preflight) routes(ctx context.Context) []admin.Finding {
 	if len(unrouted) == 0 {
 		return nil
 	}
-	return fault(levelError, "no_route_to_endpoint", "give this network namespace a route to it, such as a default one: nothing is sent there",
+	return fault(levelError, "no_route_to_endpoint", "",
 		"no route leads to %s: apps get an error before the connection can be captured", strings.Join(unrouted, ", "))
 }

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -25,8 +26,10 @@ func fine(code, text string, args ...any) []admin.Finding {
 	return []admin.Finding{{Level: levelOK, Code: code, Text: fmt.Sprintf(text, args...)}}
 }
 
+// fault is one finding. Next is what to do; empty means the step that advice has for
+// the code.
 func fault(level, code, next, text string, args ...any) []admin.Finding {
-	return []admin.Finding{{Level: level, Code: code, Text: fmt.Sprintf(text, args...), Next: next, See: advice.See(code)}}
+	return []admin.Finding{{Level: level, Code: code, Text: fmt.Sprintf(text, args...), Next: cmp.Or(next, advice.NextFor(code)), See: advice.See(code)}}
 }
 
 // Report writes the one line about what was found.

@@ -25,7 +25,7 @@ func (p *Preflight) names(context.Context) []admin.Finding {
 	case len(listed) > 0 && len(others) == 0:
 		return fine("resolv_conf", "%s names this resolver alone", p.ResolvConf)
 	case len(others) < len(listed):
-		return fault(levelWarning, "resolv_conf_more_nameservers", "leave this resolver alone in the file: some C libraries ask all nameservers at once, and take the first answer",
+		return fault(levelWarning, "resolv_conf_more_nameservers", "",
 			"%s names this resolver and %s", p.ResolvConf, addresses(others))
 	case os.Getpid() == 1:
 		return fine("resolv_conf_elsewhere", "%s of this container names %s; that of the app's container counts", p.ResolvConf, addresses(others))
@@ -47,12 +47,12 @@ func (p *Preflight) others(context.Context) []admin.Finding {
 	if len(p.Plan.Upstreams) > 0 {
 		return nil
 	}
-	return fault(levelWarning, "no_upstreams", "set HYCO_DNS_UPSTREAMS", "no resolver for other names: they get SERVFAIL")
+	return fault(levelWarning, "no_upstreams", "", "no resolver for other names: they get SERVFAIL")
 }
 
 // loops asks the upstreams for a name that this process alone knows.
 func (p *Preflight) loops(ctx context.Context) []admin.Finding {
-	self := check.Names{Server: p.Plan.Config.DNSListen[0]}.Who(ctx).Instance
+	self := check.Names{Server: p.Plan.Config.DNSListen[0], Guard: p.Guard}.Who(ctx).Instance
 	if self == "" {
 		return nil // stopped meanwhile
 	}
@@ -60,8 +60,8 @@ func (p *Preflight) loops(ctx context.Context) []admin.Finding {
 	var asking sync.WaitGroup
 	for i, up := range p.Plan.Upstreams {
 		asking.Go(p.guarded(func() {
-			if (check.Names{Server: up}).LeadsTo(ctx, self) {
-				found[i] = fault(levelError, "upstream_loops", "name another resolver in HYCO_DNS_UPSTREAMS",
+			if (check.Names{Server: up, Guard: p.Guard}).LeadsTo(ctx, self) {
+				found[i] = fault(levelError, "upstream_loops", "",
 					"the resolver %s asks this sidecar in turn: other names get no answer through it", up)
 			}
 		}))

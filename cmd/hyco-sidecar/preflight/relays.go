@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/cmd/hyco-sidecar/credential"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
@@ -22,7 +23,7 @@ func (p *Preflight) signatures(context.Context) []admin.Finding {
 			level, verb = levelError, "ended"
 		}
 		if left <= credential.FirstWarning {
-			found = append(found, fault(level, "signature_ends_soon", credential.RenewSignature, "the SharedAccessSignature in %s %s at %s", s.Variable, verb, s.Until())...)
+			found = append(found, fault(level, "signature_ends_soon", "", "the SharedAccessSignature in %s %s at %s", s.Variable, verb, s.Until())...)
 		}
 	}
 	return found
@@ -39,13 +40,13 @@ func (p *Preflight) relay(ctx context.Context, namespace string) []admin.Finding
 	case failed != nil && ctx.Err() == context.Canceled:
 		return nil
 	case failed != nil:
-		return append(found, fault(levelError, failed.Reason(), failed.Next(), "%s", strings.TrimPrefix(failed.Error(), "relayclient: "))...)
+		return append(found, fault(levelError, failed.Reason(), advice.Next(failed), "%s", strings.TrimPrefix(failed.Error(), "relayclient: "))...)
 	}
 	if p.Offset != nil && offset != 0 {
 		p.Offset(namespace, offset)
 	}
 	if offset.Abs() > relayclient.ClockTolerance {
-		return append(found, fault(levelError, "clock_wrong", "set this machine's clock: tokens are signed by it",
+		return append(found, fault(levelError, "clock_wrong", "",
 			"this machine's clock is %s, by what %s says", relayclient.DescribeOffset(offset), namespace)...)
 	}
 	return append(found, fine("relay_reached", "%s answers", namespace)...)
@@ -59,7 +60,7 @@ func (p *Preflight) identity(ctx context.Context, source *identity.Source) []adm
 	case ctx.Err() == context.Canceled:
 		return nil
 	case failed != nil:
-		return fault(levelError, "token_failed", failed.Next(), "%s: %s", source, failed)
+		return fault(levelError, "token_failed", advice.Next(failed), "%s: %s", source, failed)
 	case err != nil:
 		return fault(levelError, "token_failed", "wait: hyco-sidecar check tells what keeps it from coming", "%s: no token has come within %s", source, wait)
 	default:

@@ -33,7 +33,7 @@ func (s *Sidecar) countListeners(ctx context.Context) {
 		for i, now := range s.askRelays(ctx, asked) {
 			if endpoint := asked[i].Name; now != endpoint && now != "" && now != reported[endpoint] {
 				reported[endpoint] = now
-				s.log.Warn("the hybrid connection's metadata names another endpoint", "endpoint", endpoint, "now", now, "next", "restart the sidecar to use it")
+				s.log.Warn("the hybrid connection's metadata names another endpoint", "endpoint", endpoint, "now", now)
 			}
 		}
 		timer := time.NewTimer(countEvery*9/10 + mathrand.N(countEvery/5))

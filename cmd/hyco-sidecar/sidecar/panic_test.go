@@ -73,10 +73,10 @@ var provocations = map[string]func(t *testing.T, guarded func(f func()) func()){
 		})
 	},
 	"the admin server, while it answers": func(t *testing.T, guarded func(f func()) func()) {
-		operate(t, admin.Plan{Panicked: logging.Panicked(guarded)}, http.MethodPost, "/quitquitquit")
+		operate(t, admin.Options{Guard: guarded}, http.MethodPost, "/quitquitquit")
 	},
 	"the admin server, while metrics are gathered": func(t *testing.T, guarded func(f func()) func()) {
-		operate(t, admin.Plan{Panicked: logging.Panicked(guarded), Usage: func() dnsproxy.Usage { panic("provoked") }}, http.MethodGet, "/metrics")
+		operate(t, admin.Options{Guard: guarded, Usage: func() dnsproxy.Usage { panic("provoked") }}, http.MethodGet, "/metrics")
 	},
 }
 
@@ -114,9 +114,9 @@ func resolve(t *testing.T, network string, s *dnsproxy.Server) {
 	select {}
 }
 
-func operate(t *testing.T, plan admin.Plan, method, path string) {
+func operate(t *testing.T, o admin.Options, method, path string) {
 	ln := listen(t)
-	s := &admin.Server{Monitor: admin.NewMonitor(plan), Quit: func() { panic("provoked") }}
+	s := &admin.Server{Monitor: admin.NewMonitor(o), Quit: func() { panic("provoked") }}
 	go func() { _ = s.Serve(t.Context(), ln) }()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+ln.Addr().String()+path, nil)
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"hyco-sidecar/cmd/hyco-sidecar/credential"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/cmd/hyco-sidecar/kernel"
-	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 	"hyco-sidecar/cmd/hyco-sidecar/preflight"
 	"hyco-sidecar/cmd/hyco-sidecar/secrets"
@@ -55,7 +54,7 @@ type Sidecar struct {
 func New(p plan.Plan, o Options) *Sidecar {
 	cfg := p.Config
 	s := &Sidecar{plan: p, log: o.Logger, guard: o.Guard}
-	s.identities = credential.NewIdentities(cfg, identity.Options{Logger: s.log, Panicked: logging.Panicked(o.Guard)})
+	s.identities = credential.NewIdentities(cfg, identity.Options{Logger: s.log, Guard: o.Guard})
 	s.resolver = &dnsproxy.Server{
 		Upstreams: p.Upstreams,
 		TTL:       cfg.DNSTTL,
@@ -65,14 +64,14 @@ func New(p plan.Plan, o Options) *Sidecar {
 		Logger:    s.log,
 		Guard:     o.Guard,
 	}
-	s.monitor = admin.NewMonitor(admin.Plan{
+	s.monitor = admin.NewMonitor(admin.Options{
 		Version:        plan.Version(),
 		MaxConnections: cfg.MaxConnections,
 		DNSListen:      texts(cfg.DNSListen),
 		DNSUpstreams:   texts(p.Upstreams),
 		Usage:          s.resolver.Usage,
-		Identities:     s.supplies,
-		Panicked:       logging.Panicked(o.Guard),
+		Identities:     s.tokenStats,
+		Guard:          o.Guard,
 	})
 	s.resolver.Hooks = s.monitor.Resolver()
 	s.credentials = credential.New(credential.Options{
@@ -139,11 +138,11 @@ func (s *Sidecar) presents(endpoint string, all []credential.Presented, using in
 	s.monitor.Credentials(endpoint, shown, using)
 }
 
-// supplies are how tokens of Entra ID come.
-func (s *Sidecar) supplies() []admin.Supply {
-	var all []admin.Supply
+// tokenStats say how tokens of Entra ID come.
+func (s *Sidecar) tokenStats() []admin.TokenStats {
+	var all []admin.TokenStats
 	for _, source := range s.identities.Sources() {
-		all = append(all, admin.Supply(source.Supply()))
+		all = append(all, admin.TokenStats(source.TokenStats()))
 	}
 	return all
 }
