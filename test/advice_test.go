@@ -15,15 +15,13 @@ import (
 // renamed are lines of the log that still have another message than advice's table,
 // by that message. It is empty once the parts have theirs.
 var renamed = map[string]string{
-	"accept fails, trying on":  "accept failed, retrying",
-	"connections failed alike": "similar failures suppressed",
 	"DNS upstream leads back to this process and is not used: set HYCO_DNS_UPSTREAMS to resolvers that do not": "DNS upstream leads back to this process and is not used",
 	"DNS queries fail: raise the limit of open files (ulimit -n)":                                              "DNS queries fail: too many open files",
 	"DNS connection was not accepted":                                                                          "DNS accept failed, retrying",
 }
 
 // advising are the strangers that still give advice.
-var advising = []string{"dnsproxy", "forwarder"}
+var advising = []string{"dnsproxy"}
 
 // TestAdviceCoversEveryLabel: what the program can report is in the table, and
 // nothing else.

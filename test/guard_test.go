@@ -11,7 +11,7 @@ import (
 
 // recovering are the packages that still recover panics on their goroutines
 // themselves, by `defer ….raise()`. It is empty once all of them take the hook.
-var recovering = []string{"forwarder", "dnsproxy"}
+var recovering = []string{"dnsproxy"}
 
 // guardHome is where recovery stands, and where guards end.
 const guardHome = "cmd/hyco-sidecar/logging/guard.go"

@@ -98,9 +98,9 @@ func New(p plan.Plan, o Options) *Sidecar {
 		AppClosed: func(app, us netip.AddrPort) (bool, error) {
 			return kernel.AppClosed(app, s.routes.destination(us), us)
 		},
-		Logger:   s.log,
-		Hooks:    s.monitor.Connections(),
-		Panicked: logging.Panicked(o.Guard),
+		Logger: s.log,
+		Hooks:  s.monitor.Connections(),
+		Guard:  o.Guard,
 	}
 	if p.Lanes != nil {
 		s.keeper = &capture.Keeper{
