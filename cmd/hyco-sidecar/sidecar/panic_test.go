@@ -55,10 +55,10 @@ var provocations = map[string]func(t *testing.T, guarded func(f func()) func()){
 		forward(t, &forwarder.Server{Guard: guarded, Dial: r.dial})
 	},
 	"the resolver, over UDP": func(t *testing.T, guarded func(f func()) func()) {
-		resolve(t, "udp", &dnsproxy.Server{Panicked: logging.Panicked(guarded), Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+		resolve(t, "udp", &dnsproxy.Server{Guard: guarded, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
 	},
 	"the resolver, over TCP": func(t *testing.T, guarded func(f func()) func()) {
-		resolve(t, "tcp", &dnsproxy.Server{Panicked: logging.Panicked(guarded), Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+		resolve(t, "tcp", &dnsproxy.Server{Guard: guarded, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
 	},
 	"the resolver, while it asks": func(t *testing.T, guarded func(f func()) func()) {
 		nobody, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -67,7 +67,7 @@ var provocations = map[string]func(t *testing.T, guarded func(f func()) func()){
 		}
 		nobody.Close()
 		resolve(t, "udp", &dnsproxy.Server{
-			Panicked:  logging.Panicked(guarded),
+			Guard:     guarded,
 			Upstreams: []netip.AddrPort{nobody.LocalAddr().(*net.UDPAddr).AddrPort()},
 			Hooks:     dnsproxy.Hooks{Asked: func(dnsproxy.Asked) { panic("provoked") }},
 		})

@@ -14,7 +14,6 @@ import (
 	"hyco-sidecar/cmd/hyco-sidecar/credential"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/cmd/hyco-sidecar/kernel"
-	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 	"hyco-sidecar/cmd/hyco-sidecar/preflight"
 	"hyco-sidecar/cmd/hyco-sidecar/secrets"
@@ -63,7 +62,7 @@ func New(p plan.Plan, o Options) *Sidecar {
 		Version:   plan.Version(),
 		Control:   plan.Control(cfg),
 		Logger:    s.log,
-		Panicked:  logging.Panicked(o.Guard),
+		Guard:     o.Guard,
 	}
 	s.monitor = admin.NewMonitor(admin.Options{
 		Version:        plan.Version(),

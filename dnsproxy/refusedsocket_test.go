@@ -87,7 +87,7 @@ func TestQueriesThatShareARefusedSocketDoNotWait(t *testing.T) {
 					synctest.Wait()
 				}
 				asking.Wait()
-				time.Sleep(laneTime) // for the sockets
+				time.Sleep(socketTime) // for the sockets
 			})
 		})
 	}

@@ -51,7 +51,7 @@ func TestConnectionsThatCannotBeAcceptedAreToldOfOnceAMinute(t *testing.T) {
 		ctx := t.Context()
 		go func() { done <- s.Serve(ctx, nil, []net.Listener{exhausted{memnet.Listen()}}) }()
 		time.Sleep(10*time.Minute + time.Second)
-		if n := strings.Count(logged.String(), "DNS connection was not accepted"); n < 10 || n > 11 {
+		if n := strings.Count(logged.String(), "DNS accept failed, retrying"); n < 10 || n > 11 {
 			t.Errorf("it is in the log %d times in ten minutes", n)
 		}
 	})
