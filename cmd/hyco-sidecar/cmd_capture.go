@@ -33,14 +33,14 @@ func changeRules(c *call, args []string) int {
 		return c.installRules()
 	case len(rest) == 1 && rest[0] == "remove":
 		if err := capture.Remove(); err != nil {
-			return c.failed(exitFailed, captureError(err))
+			return c.fail(exitFailed, captureError(err))
 		}
 		fmt.Fprintln(c.stdout, "no connections are captured here any more")
 		return exitOK
 	case len(rest) == 1:
-		return c.misused(fmt.Errorf("%q is neither install nor remove", rest[0]))
+		return c.rejectArgs(fmt.Errorf("%q is neither install nor remove", rest[0]))
 	}
-	return c.misused(errors.New("say install or remove"))
+	return c.rejectArgs(errors.New("say install or remove"))
 }
 
 // installRules reads the sidecar's settings, discovers what is to be discovered, and
@@ -48,17 +48,17 @@ func changeRules(c *call, args []string) int {
 func (c *call) installRules() int {
 	cfg, err := config.Load(c.environ)
 	if err != nil {
-		return c.failed(exitInvalid, err)
+		return c.fail(exitInvalid, err)
 	}
 	if cfg.Capture != config.Redirect {
-		return c.failed(exitInvalid, &config.Fault{Variable: "HYCO_CAPTURE", Problem: "the sidecar with these settings binds the endpoints' ports", Remedy: "set HYCO_CAPTURE=redirect, here and for the sidecar"})
+		return c.fail(exitInvalid, &config.Fault{Variable: "HYCO_CAPTURE", Problem: "the sidecar with these settings binds the endpoints' ports", Remedy: "set HYCO_CAPTURE=redirect, here and for the sidecar"})
 	}
 	p, code, ok := c.plan(context.Background(), cfg)
 	if !ok {
 		return code
 	}
 	if err := p.Lanes.Install(); err != nil {
-		return c.failed(exitFailed, captureError(err))
+		return c.fail(exitFailed, captureError(err))
 	}
 	tw := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ENDPOINT\tCONNECTIONS TO\tARRIVE AT")

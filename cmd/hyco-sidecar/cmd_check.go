@@ -44,7 +44,7 @@ func checkEndpoints(c *call, args []string) int {
 	}
 	cfg, err := config.Load(c.environ)
 	if err != nil {
-		return c.failed(exitInvalid, err)
+		return c.fail(exitInvalid, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -79,10 +79,10 @@ func checkEndpoints(c *call, args []string) int {
 	if !f.json {
 		table.Sum(report)
 	} else if err := report.WriteJSON(c.stdout); err != nil {
-		return c.failed(exitFailed, err)
+		return c.fail(exitFailed, err)
 	}
 	if report.Verdict == check.NameNotConfigured {
-		c.misused(errors.New("endpoint not configured: the report names it"))
+		c.rejectArgs(errors.New("endpoint not configured: the report names it"))
 	}
 	return report.ExitCode
 }
@@ -107,7 +107,7 @@ func (c *call) parseCheck(args []string) (f checkFlags, code int, ok bool) {
 	for _, text := range names {
 		name, ok := check.Normal(text)
 		if !ok {
-			return f, c.misused(fmt.Errorf("%q is not host:port", text)), false
+			return f, c.rejectArgs(fmt.Errorf("%q is not host:port", text)), false
 		}
 		if !slices.Contains(f.names, name) {
 			f.names = append(f.names, name)
@@ -125,7 +125,7 @@ func (c *call) parseCheck(args []string) (f checkFlags, code int, ok bool) {
 		err = errors.New("--all and names exclude each other")
 	}
 	if err != nil {
-		return f, c.misused(err), false
+		return f, c.rejectArgs(err), false
 	}
 	return f, exitOK, true
 }

@@ -30,7 +30,7 @@ func showPlan(c *call, args []string) int {
 	}
 	cfg, err := config.Load(c.environ)
 	if err != nil {
-		return c.failed(exitInvalid, err)
+		return c.fail(exitInvalid, err)
 	}
 	p, code, ok := c.plan(context.Background(), cfg)
 	switch {
@@ -55,8 +55,8 @@ func printHosts(w io.Writer, p plan.Plan) {
 	}
 }
 
-// hybridConnection names it, and what listens there where that is no Hybrid
-// Connection Manager.
+// hybridConnection is the name of a hybrid connection, with the kind of its listener
+// where that is no Hybrid Connection Manager.
 func hybridConnection(c config.Connection) string {
 	switch c.Listener {
 	case config.Azbridge:
@@ -86,8 +86,8 @@ func printConfig(w io.Writer, p plan.Plan) {
 		captured += fmt.Sprintf(", to port %d", cfg.CapturePort)
 	}
 	rows := [][2]string{
-		{"resolver", listed(cfg.DNSListen, "")},
-		{"other names go to", listed(p.Upstreams, "none: other names get SERVFAIL")},
+		{"resolver", list(cfg.DNSListen, "")},
+		{"other names go to", list(p.Upstreams, "none: other names get SERVFAIL")},
 		{"addresses remembered for", cfg.DNSTTL.String()},
 		{"time to connect", cfg.ConnectTimeout.String()},
 		{"ping after silence of", cfg.KeepAlive.String()},
@@ -97,7 +97,7 @@ func printConfig(w io.Writer, p plan.Plan) {
 		{"warm connections", fmt.Sprint(cfg.WarmConnections)},
 		{"time to drain", cfg.DrainTimeout.String()},
 		{"capture", captured},
-		{"probes, metrics and status", listed(cfg.AdminListen, "off")},
+		{"probes, metrics and status", list(cfg.AdminListen, "off")},
 		{"log", strings.ToLower(cfg.LogLevel.String()) + ", " + cfg.LogFormat},
 	}
 	for _, row := range slices.Concat(rows, proxyRows(cfg)) {
@@ -106,8 +106,8 @@ func printConfig(w io.Writer, p plan.Plan) {
 	tw.Flush()
 }
 
-// listed are the addresses in one line, or none where there are none.
-func listed(addrs []netip.AddrPort, none string) string {
+// list writes addresses in one line; none is the text for no address.
+func list(addrs []netip.AddrPort, none string) string {
 	if len(addrs) == 0 {
 		return none
 	}
@@ -137,7 +137,8 @@ func proxyRows(cfg config.Config) [][2]string {
 	return rows
 }
 
-// describeProxy tells whether there are credentials, and not which.
+// describeProxy writes a proxy's URL without its credentials, and says whether it has
+// any.
 func describeProxy(proxy *url.URL) string {
 	switch {
 	case proxy == nil:

@@ -32,19 +32,19 @@ func askProbe(c *call, args []string) int {
 	switch probe {
 	case "livez", "readyz", "startupz":
 	default:
-		return c.misused(fmt.Errorf("there is no probe %q", probe))
+		return c.rejectArgs(fmt.Errorf("there is no probe %q", probe))
 	}
 	status, body, err := c.ask("/" + probe)
 	switch {
 	case errors.As(err, new(*config.Fault)):
-		return c.failed(exitInvalid, err)
+		return c.fail(exitInvalid, err)
 	case err != nil:
-		return c.failed(exitFailed, err)
+		return c.fail(exitFailed, err)
 	case status != http.StatusOK:
-		return c.failed(exitFailed, fmt.Errorf("%s: %s", probe, strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", "; ")))
+		return c.fail(exitFailed, fmt.Errorf("%s: %s", probe, strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", "; ")))
 	}
 	if answer := string(body); answer != "ok\n" {
-		return c.failed(exitFailed, fmt.Errorf("that server is not a hyco-sidecar: it says %.40q", answer))
+		return c.fail(exitFailed, fmt.Errorf("that server is not a hyco-sidecar: it says %.40q", answer))
 	}
 	fmt.Fprintln(c.stdout, "ok")
 	return exitOK

@@ -31,7 +31,7 @@ func serveUntilSignalled(c *call, args []string) int {
 	}
 	cfg, err := config.Load(c.environ)
 	if err != nil {
-		return c.failed(exitInvalid, err)
+		return c.fail(exitInvalid, err)
 	}
 	log := logging.New(c.stderr, cfg.LogLevel, cfg.LogFormat)
 	c.guarded = logging.Guard(log)
@@ -47,7 +47,7 @@ func (c *call) serve(cfg config.Config, log *slog.Logger) int {
 	case errors.Is(err, plan.ErrNoUpstreams):
 		log.Warn("no resolver for other names: they get SERVFAIL", "file", plan.ResolvConf, "error", err)
 	case err != nil:
-		return c.failed(exitInvalid, err)
+		return c.fail(exitInvalid, err)
 	}
 	ctx, stop := untilSignalled(log, c.guarded)
 	defer stop()
@@ -59,9 +59,9 @@ func (c *call) serve(cfg config.Config, log *slog.Logger) int {
 			log.Info("stopped")
 			return exitOK
 		case errors.Is(err, discovery.ErrLater):
-			return c.failed(exitFailed, err)
+			return c.fail(exitFailed, err)
 		case err != nil:
-			return c.failed(exitInvalid, err)
+			return c.fail(exitInvalid, err)
 		}
 	}
 	if debug.SetMemoryLimit(-1) >= 8*headroomSize { // where GOMEMLIMIT leaves room for it
@@ -70,12 +70,12 @@ func (c *call) serve(cfg config.Config, log *slog.Logger) int {
 	}
 	s := sidecar.New(plan.New(cfg, upstreams), sidecar.Options{Environ: c.environ, Logger: log, Guard: c.guarded})
 	if err := s.Run(ctx); err != nil {
-		return c.failed(exitFailed, captureError(err))
+		return c.fail(exitFailed, captureError(err))
 	}
 	return exitOK
 }
 
-// headroomSize is memory that is never touched, and so is none, but counts as heap: a
+// headroomSize is memory that is never touched, and so costs none, but counts as heap: a
 // collection begins when the heap has doubled, at 4 MiB at the earliest, and a new
 // connection leaves 80 KiB of garbage, most of it of TLS. Collecting after every fifty
 // connections took an eighth of their CPU time. The price of collecting less is up to

@@ -33,9 +33,9 @@ func showStatus(c *call, args []string) int {
 	raw, err := c.askJSON("/api/status", &s)
 	switch {
 	case errors.As(err, new(*config.Fault)):
-		return c.failed(exitInvalid, err)
+		return c.fail(exitInvalid, err)
 	case err != nil:
-		return c.failed(exitFailed, err)
+		return c.fail(exitFailed, err)
 	case *asJSON:
 		c.stdout.Write(raw)
 	default:

@@ -92,7 +92,7 @@ func (c *call) parse(args []string, most int) (rest []string, code int, ok bool)
 			c.help(c.stdout)
 			return nil, exitOK, false
 		} else if err != nil {
-			return nil, c.misused(err), false
+			return nil, c.rejectArgs(err), false
 		}
 		args = c.flags.Args()
 		if len(args) == 0 {
@@ -101,20 +101,20 @@ func (c *call) parse(args []string, most int) (rest []string, code int, ok bool)
 		rest, args = append(rest, args[0]), args[1:]
 	}
 	if len(rest) > most {
-		return nil, c.misused(fmt.Errorf("unexpected argument %q", rest[most])), false
+		return nil, c.rejectArgs(fmt.Errorf("unexpected argument %q", rest[most])), false
 	}
 	return rest, exitOK, true
 }
 
-// misused says what is wrong with the arguments.
-func (c *call) misused(err error) int {
+// rejectArgs says what is wrong with the arguments, and returns the exit code.
+func (c *call) rejectArgs(err error) int {
 	fmt.Fprintf(c.stderr, "hyco-sidecar %s: %v\n", c.name, err)
 	c.printUsage(c.stderr)
 	return exitInvalid
 }
 
-// failed says what went wrong.
-func (c *call) failed(code int, err error) int {
+// fail says what went wrong, and returns code.
+func (c *call) fail(code int, err error) int {
 	fmt.Fprintf(c.stderr, "hyco-sidecar: %v\n", err)
 	return code
 }

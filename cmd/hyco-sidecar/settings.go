@@ -19,16 +19,16 @@ const discoveryTimeout = 10 * time.Second
 func (c *call) plan(ctx context.Context, cfg config.Config) (_ plan.Plan, code int, ok bool) {
 	upstreams, err := plan.Upstreams(cfg, plan.ResolvConf)
 	if err != nil && !errors.Is(err, plan.ErrNoUpstreams) {
-		return plan.Plan{}, c.failed(exitInvalid, err), false
+		return plan.Plan{}, c.fail(exitInvalid, err), false
 	}
 	ctx, cancel := context.WithTimeout(ctx, discoveryTimeout)
 	defer cancel()
 	found, err := (&discovery.Discoverer{Config: cfg, Upstreams: upstreams, Guard: c.guarded}).Run(ctx)
 	switch {
 	case errors.Is(err, discovery.ErrLater), ctx.Err() != nil && err != nil:
-		return plan.Plan{}, c.failed(exitFailed, err), false
+		return plan.Plan{}, c.fail(exitFailed, err), false
 	case err != nil:
-		return plan.Plan{}, c.failed(exitInvalid, err), false
+		return plan.Plan{}, c.fail(exitInvalid, err), false
 	}
 	return plan.New(found, upstreams), exitOK, true
 }

@@ -27,7 +27,7 @@ func untilSignalled(log *slog.Logger, guarded func(f func()) func()) (context.Co
 	watch.Go(guarded(func() {
 		select {
 		case s := <-signals:
-			cancel() // first: whoever reads the log may not
+			cancel() // before the line: a log that nobody reads blocks
 			log.Info("draining", "signal", s.String())
 		case <-done:
 			return

@@ -58,7 +58,7 @@ func (s *Set) WatchExpiry(ctx context.Context) {
 		case <-s.changed:
 		}
 		if next := s.warnOfExpiry(ctx, time.Now(), warned); next > 0 {
-			timer.Reset(min(next, 24*time.Hour)) // a clock may be put right meanwhile
+			timer.Reset(min(next, 24*time.Hour)) // the clock may be set meanwhile
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 // it from HTTPS_PROXY and NO_PROXY; nil means none. Its URL may hold a password.
 func Proxy(namespace string) *url.URL {
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: namespace}})
-	if err != nil { // whose text may hold a password; config has refused such a setting
+	if err != nil { // its text may hold a password; config has refused such a setting
 		return nil
 	}
 	return proxy

@@ -149,8 +149,8 @@ func (b *binder) listenForApps(ctx context.Context, who string, addr netip.AddrP
 // minute a day; the probes are for kernels on which the rules cannot.
 const capturedKeepAlive = 15 * time.Second
 
-// family ends the network's name for addr, one of several. 0.0.0.0 is IPv4 alone,
-// as it says; [::] is both, unless 0.0.0.0 has the port.
+// family is the suffix of the network's name for addr, which is one of all. 0.0.0.0
+// stands for IPv4 alone; [::] stands for both, unless 0.0.0.0 has the port as well.
 func family(addr netip.AddrPort, all []netip.AddrPort) string {
 	switch {
 	case addr.Addr().Is4():

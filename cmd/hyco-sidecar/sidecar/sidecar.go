@@ -79,7 +79,7 @@ func New(p plan.Plan, o Options) *Sidecar {
 		Identities: s.identities,
 		Logger:     s.log,
 		Hooks: credential.Hooks{
-			Presents: s.presents,
+			Presents: s.showCredentials,
 			Refused:  s.monitor.CredentialRefused,
 			Using:    s.monitor.CredentialInUse,
 			Reloaded: s.monitor.Reloaded,
@@ -129,8 +129,8 @@ func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 	}
 }
 
-// presents tells the monitor what an endpoint presents.
-func (s *Sidecar) presents(endpoint string, all []credential.Presented, using int) {
+// showCredentials tells the monitor what an endpoint presents.
+func (s *Sidecar) showCredentials(endpoint string, all []credential.Presented, using int) {
 	shown := make([]admin.Credential, len(all))
 	for i, one := range all {
 		shown[i] = admin.Credential(one)
