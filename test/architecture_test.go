@@ -20,16 +20,10 @@ var levels = [][]string{
 	{sidecar + "/sidecar"},
 	{sidecar + "/preflight", sidecar + "/discovery"},
 	{sidecar + "/check"},
-	{sidecar + "/admin", sidecar + "/credential"},
-	{sidecar + "/identity", sidecar + "/logging", sidecar + "/plan"},
-	{sidecar + "/advice", sidecar + "/capture", sidecar + "/kernel", sidecar + "/secrets"},
+	{sidecar + "/admin", sidecar + "/credential", sidecar + "/logging"},
+	{sidecar + "/advice", sidecar + "/plan"},
+	{sidecar + "/capture", sidecar + "/identity", sidecar + "/kernel", sidecar + "/secrets"},
 	{"config", "dnsproxy", "forwarder", "relayclient"},
-}
-
-// planned are packages of levels that do not exist yet.
-var planned = []string{
-	sidecar + "/sidecar", sidecar + "/preflight", sidecar + "/discovery", sidecar + "/credential",
-	sidecar + "/plan", sidecar + "/logging", sidecar + "/kernel", sidecar + "/advice",
 }
 
 // mainImports are the packages besides its rooms that the program's package main
@@ -86,19 +80,13 @@ func TestImportsGoDownwards(t *testing.T) {
 		}
 	}
 	for _, dir := range slices.Concat(levels...) {
-		switch _, exists := all[dir]; {
-		case exists && slices.Contains(planned, dir):
-			t.Errorf("%s exists: remove it from planned", dir)
-		case !exists && !slices.Contains(planned, dir):
+		if _, exists := all[dir]; !exists {
 			t.Errorf("%s does not exist: remove it from levels", dir)
 		}
 	}
 }
 
 func TestMainImportsRoomsOnly(t *testing.T) {
-	if slices.Contains(planned, sidecar+"/sidecar") {
-		t.Skip("package main still holds what its rooms will hold")
-	}
 	for _, imported := range packages(t)[sidecar] {
 		if !strings.HasPrefix(imported, sidecar+"/") && !slices.Contains(mainImports, imported) {
 			t.Errorf("%s imports %s: package main imports its rooms and %v", sidecar, imported, mainImports)
