@@ -11,17 +11,17 @@ import (
 func (p *pipe) schedule() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.scheduleLocked()
+	p.scheduleLocked(p.now())
 }
 
-func (p *pipe) scheduleLocked() {
+func (p *pipe) scheduleLocked(now time.Duration) {
 	at, _ := p.nextLocked()
 	switch {
 	case at == never: // and there is no timer, or it was stopped
 	case p.timer != nil:
-		p.timer.Reset(at - p.now())
+		p.timer.Reset(at - now)
 	default:
-		p.timer = time.AfterFunc(at-p.now(), p.guarded(p.tick))
+		p.timer = time.AfterFunc(at-now, p.guarded(p.tick))
 	}
 }
 
@@ -43,11 +43,12 @@ func (p *pipe) noteDue() action {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at, what := p.nextLocked()
-	if at > p.now() {
-		p.scheduleLocked()
+	now := p.now()
+	if at > now {
+		p.scheduleLocked(now)
 		return doWait
 	}
-	return p.noteLocked(what, nil)
+	return p.noteLocked(what, now, nil)
 }
 
 // ask finds out whether the app, which has ended its stream, has closed fully.

@@ -7,7 +7,7 @@ import (
 
 // ends is how far the two sides of a joined connection have come to their ends,
 // what is due next, and, once it is over, why. It has no socket, no clock and no
-// lock: pipe says what happened (after), asks what is due and when (next), and does
+// lock: pipe says what happened (record), asks what is due and when (next), and does
 // what the action says. Times are counted from the join.
 //
 // Three states change independently of each other:
@@ -108,12 +108,12 @@ func (e *ends) told() bool { return e.up == upEnded || e.up == upUntold }
 // gone reports whether the app has closed fully.
 func (e *ends) gone() bool { return e.app == appLeft || e.app == appRefuses }
 
-// after returns what is known after an event at now, and what to do. An event that
-// cannot follow what is known changes nothing. err is what went wrong: of onUnsent,
-// onEndUntold and onTunnelBreak.
-func (e ends) after(what event, now time.Duration, err error) (ends, action) {
+// record takes in an event at now, and returns what to do. An event that cannot follow
+// what is known changes nothing. err is what went wrong: of onUnsent, onEndUntold and
+// onTunnelBreak. It works in place, for copies would make the goroutines' stacks grow.
+func (e *ends) record(what event, now time.Duration, err error) action {
 	if e.over() {
-		return e, doNothing
+		return doNothing
 	}
 	switch what {
 	case onAppEnd:
@@ -158,11 +158,11 @@ func (e ends) after(what event, now time.Duration, err error) (ends, action) {
 			e.app = appUnknown
 		}
 	case onAskDue:
-		return e, doAsk
+		return doAsk
 	default:
 		return e.end(now, e.verdictOf(what, err))
 	}
-	return e, doWait
+	return doWait
 }
 
 // tell leaves upEnding.
@@ -229,12 +229,12 @@ func (e *ends) outcome() verdict {
 
 // end makes the connection over. The app gets a reset, unless it has its end of
 // stream: what it still sends then meets a reset by itself.
-func (e ends) end(now time.Duration, v verdict) (ends, action) {
+func (e *ends) end(now time.Duration, v verdict) action {
 	e.verdict, e.endedAt = v, now
 	if v.cause == Closed || v.cause == RemoteClosed || v.cause == Lingered && e.down != downOpen {
-		return e, doEnd
+		return doEnd
 	}
-	return e, doReset
+	return doReset
 }
 
 // never is later than anything that is due.

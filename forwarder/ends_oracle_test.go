@@ -162,8 +162,7 @@ func TestEndsAgreeWithTheFlagsBefore(t *testing.T) {
 				continue
 			}
 			tried++
-			var do action
-			e, do = e.after(what, now, boom)
+			do := e.record(what, now, boom)
 			if e.verdict != ended || ended.cause != "" && do != f.closes(ended) {
 				t.Fatalf("run %d, %s: got %v and action %d, want %v; %+v", run, eventNames[what], e.verdict, do, ended, f)
 			}
@@ -179,7 +178,8 @@ func TestEndsAgreeWithTheFlagsBefore(t *testing.T) {
 			if at == never {
 				continue
 			}
-			if then, do := e.after(what, at, nil); do != wantDo || then.verdict != wantVerdict {
+			then := e
+			if do := then.record(what, at, nil); do != wantDo || then.verdict != wantVerdict {
 				t.Fatalf("run %d: %s leads to action %d, %v; want %d, %v; %+v",
 					run, eventNames[what], do, then.verdict, wantDo, wantVerdict, f)
 			}

@@ -182,7 +182,8 @@ func TestEveryEventInEveryState(t *testing.T) {
 				want.down = downState(cell(t, what, 2, downNames, uint8(e.down)))
 				want.app = appState(cell(t, what, 3, appNames, uint8(e.app)))
 			}
-			got, do := e.after(what, now, errOfEvent)
+			got := e
+			do := got.record(what, now, errOfEvent)
 			if state(got) != state(want) || do != wantDo || got.verdict != wantVerdict {
 				t.Errorf("%s in %s: got %s, action %d, %v; want %s, action %d, %v",
 					eventNames[what], state(e), state(got), do, got.verdict, state(want), wantDo, wantVerdict)
@@ -197,9 +198,10 @@ func TestEveryEventInEveryState(t *testing.T) {
 // TestFirstCauseStands: a connection that is over stays as it is.
 func TestFirstCauseStands(t *testing.T) {
 	everyState(func(e ends) {
-		e, _ = e.after(onShutdown, time.Second, nil)
+		e.record(onShutdown, time.Second, nil)
 		for what := range events {
-			if got, do := e.after(what, time.Minute, errOfEvent); got != e || do != doNothing {
+			got := e
+			if do := got.record(what, time.Minute, errOfEvent); got != e || do != doNothing {
 				t.Errorf("%s after the end of %s: got %+v, action %d", eventNames[what], state(e), got, do)
 			}
 		}
@@ -212,8 +214,8 @@ func TestFirstCauseStands(t *testing.T) {
 func TestUnusedTunnelIsToldApartByItsAge(t *testing.T) {
 	for age, want := range map[time.Duration]Cause{30 * time.Second: TargetUnreachable, 31 * time.Second: ClosedWithoutData} {
 		e := ends{limits: limits{dial: 30 * time.Second}}
-		if got, _ := e.after(onRemoteCloseUnused, age, nil); got.verdict.cause != want {
-			t.Errorf("after %v: got %q, want %q", age, got.verdict.cause, want)
+		if e.record(onRemoteCloseUnused, age, nil); e.verdict.cause != want {
+			t.Errorf("after %v: got %q, want %q", age, e.verdict.cause, want)
 		}
 	}
 }
@@ -256,7 +258,7 @@ func TestWhatIsDue(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			e := ends{limits: test.limits}
 			for n, what := range test.history {
-				e, _ = e.after(what, time.Duration(n+1)*second, errOfEvent)
+				e.record(what, time.Duration(n+1)*second, errOfEvent)
 			}
 			if at, what := e.next(10*second, test.arrived); at != test.at || what != test.what {
 				t.Errorf("got %s at %v, want %s at %v", eventNames[what], at, eventNames[test.what], test.at)
@@ -272,7 +274,7 @@ func BenchmarkEnds(b *testing.B) {
 	for b.Loop() {
 		e := ends{limits: l}
 		for now, what := range []event{onAppEnd, onEndTold, onAppFoundOpen, onRemoteClose, onBothCopied} {
-			e, _ = e.after(what, time.Duration(now)*time.Second, nil)
+			e.record(what, time.Duration(now)*time.Second, nil)
 			_, _ = e.next(0, 0)
 		}
 		if e.verdict.cause != Closed {

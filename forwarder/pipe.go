@@ -258,14 +258,14 @@ func (p *pipe) remoteReadsOn() bool {
 func (p *pipe) note(what event, err error) action {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.noteLocked(what, err)
+	return p.noteLocked(what, p.now(), err)
 }
 
-func (p *pipe) noteLocked(what event, err error) (do action) {
-	p.ends, do = p.ends.after(what, p.now(), err)
+func (p *pipe) noteLocked(what event, now time.Duration, err error) action {
+	do := p.ends.record(what, now, err)
 	switch do {
 	case doWait:
-		p.scheduleLocked()
+		p.scheduleLocked(now)
 	case doEnd:
 		p.closeLocked(closeOrderly)
 	case doReset:
