@@ -8,28 +8,28 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A cache holds so many replies of upstreams. Which of them goes when a new one
-// comes is found as by SIEVE (Zhang et al., NSDI 2024): a hand passes from old to
-// new and takes the first that was not asked for since it last came by. So names
-// that are asked once, however many, do not drive out those asked often. The nil
-// cache holds nothing.
+// A cache holds limit replies of upstreams at most. Which of them is evicted when
+// a new one comes is found by SIEVE (Zhang et al., NSDI 2024): a hand passes from
+// old to new and takes the first that was not used since it last came by. So
+// names that are asked once, however many, do not evict those asked often. The
+// nil cache holds nothing.
 type cache struct {
 	limit int
 
 	mu             sync.Mutex
 	entries        map[string]*entry
 	newest, oldest *entry
-	hand           *entry // where to go on; nil means at the oldest
+	hand           *entry // where evictLocked goes on; nil means at the oldest
 }
 
 type entry struct {
 	key          string
 	newer, older *entry
-	asked        atomic.Bool // since the hand came by
-	reply        atomic.Pointer[remembered]
+	used         atomic.Bool                 // since the hand came by
+	reply        atomic.Pointer[cachedReply] // nil once forgotten
 }
 
-// newCache returns a cache of so many replies; nil for none.
+// newCache returns a cache of limit replies, or nil if there are to be none.
 func newCache(limit int) *cache {
 	if limit <= 0 {
 		return nil
@@ -37,8 +37,8 @@ func newCache(limit int) *cache {
 	return &cache{limit: limit, entries: make(map[string]*entry)}
 }
 
-// get returns what is kept under the key, nil if there is nothing.
-func (c *cache) get(key []byte) *remembered {
+// get returns the reply for the key, or nil.
+func (c *cache) get(key []byte) *cachedReply {
 	if c == nil || key == nil {
 		return nil
 	}
@@ -48,14 +48,14 @@ func (c *cache) get(key []byte) *remembered {
 	if e == nil {
 		return nil
 	}
-	if !e.asked.Load() {
-		e.asked.Store(true)
+	if !e.used.Load() {
+		e.used.Store(true)
 	}
 	return e.reply.Load()
 }
 
-// put keeps a reply under the key, in place of an earlier one.
-func (c *cache) put(key []byte, r *remembered) {
+// put keeps r as the reply for the key, in place of an earlier one.
+func (c *cache) put(key []byte, r *cachedReply) {
 	if c == nil || key == nil {
 		return
 	}
@@ -66,7 +66,7 @@ func (c *cache) put(key []byte, r *remembered) {
 		return
 	}
 	if len(c.entries) >= c.limit {
-		c.evict()
+		c.evictLocked()
 	}
 	e := &entry{key: string(key), older: c.newest}
 	e.reply.Store(r)
@@ -79,7 +79,7 @@ func (c *cache) put(key []byte, r *remembered) {
 	c.entries[e.key] = e
 }
 
-// forget drops what is kept under the key.
+// forget drops the reply for the key. Its entry stays until it is evicted.
 func (c *cache) forget(key []byte) {
 	if c == nil {
 		return
@@ -91,14 +91,14 @@ func (c *cache) forget(key []byte) {
 	}
 }
 
-// evict drops one entry of at least one.
-func (c *cache) evict() {
+// evictLocked drops one entry. There must be one.
+func (c *cache) evictLocked() {
 	e := c.hand
 	for {
 		if e == nil {
 			e = c.oldest
 		}
-		if !e.asked.Swap(false) {
+		if !e.used.Swap(false) {
 			break
 		}
 		e = e.newer
@@ -120,7 +120,8 @@ func (c *cache) evict() {
 // appendKey appends to b, which is empty, what must be the same in two queries
 // for one reply to answer both: the name, the type, the flags that a resolver
 // heeds and whether there is an OPT record. It returns nil if q holds anything
-// else that could matter, such as EDNS options, or asks what is not remembered.
+// else that could matter, such as EDNS options, or asks for a type that is not
+// cached.
 func (q *query) appendKey(b []byte) []byte {
 	const heeded2, heeded3 = flagRD, flagAD | flagCD
 	switch q.qtype {

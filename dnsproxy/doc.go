@@ -10,8 +10,8 @@
 //   - A and ANY (RFC 8482) give the address, PTR of the address gives the name;
 //   - any other type gives "no data": NOERROR, no answer and a synthetic SOA
 //     in the authority section, whose minimum is the TTL (RFC 2308 section
-//     2.2). Never NXDOMAIN, which would deny the address as well (section 2.1),
-//     and never the upstream's opinion, which may be another address;
+//     2.2). Never NXDOMAIN, which would deny the address as well (RFC 2308 section
+//     2.1), and never the upstream's reply, which may have another address;
 //   - a class other than IN gives REFUSED.
 //
 // Only the exact name is ours. A name below it, or one with a search domain
@@ -26,8 +26,8 @@
 //
 // An opcode other than QUERY gets NOTIMP, a message that cannot be read or
 // does not ask exactly one question FORMERR, a version of EDNS above 0 BADVERS
-// (RFC 6891 section 6.1.3), whatever the name. What is shorter than a header
-// is dropped.
+// (RFC 6891 section 6.1.3), whatever the name. A message shorter than a header is
+// dropped.
 //
 // # Other names
 //
@@ -35,31 +35,31 @@
 // on the way out and restored on the way in, so record types, EDNS options
 // and flags (RFC 6891) need not be known here. Each query has a random id, and
 // its socket is connected and has a random port, which serves for a tenth of a
-// second and 64 queries at most (RFC 5452); a datagram with another id or another
-// question is ignored, and the wait goes on.
+// second and 64 queries at most (RFC 5452 section 9.2); a datagram with another id
+// or another question is ignored (RFC 5452 section 9.1), and the wait goes on.
 //
 // Upstreams are asked in the order given, those that do not answer last, until a
-// probe finds within five seconds that they do again. The next one is asked when
-// nothing comes for 0.4 s, and after a network error, SERVFAIL and REFUSED; a
+// probe finds within five seconds that they answer again. The next one is asked
+// when nothing comes for 0.4 s, and after a network error, SERVFAIL and REFUSED; a
 // single upstream that is silent for 2 s is asked once more, from another port.
-// Whoever answers first is believed. If nobody gives anything better the first
-// SERVFAIL or REFUSED is handed on, and if nobody answers at all the client gets
-// SERVFAIL: a resolver out of reach does not prove that a name does not exist.
-// The whole takes 4.5 s at most, for common stub resolvers give up after 5 s.
+// The first answer is taken. If no upstream gives a better one the first SERVFAIL
+// or REFUSED is handed on, and if none answers at all the client gets SERVFAIL: a
+// resolver out of reach does not prove that a name does not exist. All together
+// takes 4.5 s at most, for common stub resolvers give up after 5 s.
 //
-// Clients that ask the same at the same time share one query. A reply that is
-// whole is remembered for as long as its shortest TTL says, a day at most, and
-// one that denies for as long as its SOA says (RFC 2308 section 5); TTLs count
-// down. What is asked for with options of EDNS is not remembered. While no
-// upstream answers, or all fail, replies are given for one more hour, with a TTL
-// of 30 s (RFC 8767).
+// Clients that ask the same at the same time share one query. A reply that is not
+// truncated is cached for as long as its shortest TTL says, a day at most, and a
+// negative one for as long as its SOA says (RFC 2308 section 5); TTLs count down.
+// Replies to queries with EDNS options are not cached. While no upstream answers,
+// or all fail, cached replies are given for one more hour, with a TTL of 30 s (RFC
+// 8767).
 //
 // # Who asks, and what for
 //
 // [Usage] tells whether any app uses us, which is the first thing to know when
 // one does not get through; if nobody has asked after five minutes, the log says
-// so. A [Sibling] is a name next to an own one that upstreams deny: brokers and
-// replicas that are not configured show up so.
+// so. A [Sibling] is a name that upstreams deny and that differs from an own one in
+// its first label: brokers and replicas that are not configured are found by it.
 //
 // # Invariants
 //
@@ -78,4 +78,16 @@
 //
 // Not done here: DNSSEC validation, DNS over TLS or HTTPS, and zone
 // transfers, which need more than one message for an answer.
+//
+// # Where to read
+//
+// An own name: udp.go or tcp.go receives the message, serveClients in resolve.go
+// has query.go read it and answer.go compose the reply.
+//
+// Any other name goes on in resolve.go: answerNow looks into cache.go, answerLater
+// and start share the query by pending.go, and resolve runs it. forwarding.go asks
+// one upstream after the other, in the order of upstream.go, each by socket.go (or
+// upstreamtcp.go), where match.go tells replies from strays. What the cache keeps
+// of a reply is in cachedreply.go. Beside the queries, probe.go finds out which
+// upstreams answer.
 package dnsproxy

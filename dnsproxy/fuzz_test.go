@@ -36,6 +36,15 @@ func packed(t testing.TB, name string, qtype uint16, change func(*dns.Msg)) []by
 	return raw
 }
 
+// nameOf returns the name that q asks for, as in a zone file, in the client's case.
+func nameOf(q *query) string {
+	name, _, err := dns.UnpackDomainName(q.raw, headerLen)
+	if err != nil {
+		return "" // which parse has refused
+	}
+	return name
+}
+
 // FuzzMessage: whatever arrives, a response is never answered, a reply is one
 // to its query and fits every client, and what is forwarded is no own name.
 func FuzzMessage(f *testing.F) {
@@ -67,8 +76,8 @@ func FuzzMessage(f *testing.F) {
 			if q.fault != 0 {
 				t.Error("a bad query is to be forwarded")
 			}
-			if _, ours := a.table.Lookup(q.name()); ours {
-				t.Errorf("%s is to be forwarded", q.name())
+			if _, ours := a.table.Lookup(nameOf(q)); ours {
+				t.Errorf("%s is to be forwarded", nameOf(q))
 			}
 			if c := q.clone(); !bytes.Equal(c.raw, q.raw) || !bytes.Equal(c.question, q.question) {
 				t.Error("the clone differs")
@@ -106,13 +115,13 @@ func checkReply(t *testing.T, reply []byte, q *query, rcode Rcode) {
 // alike in any case, for every type and class.
 func FuzzOwnNames(f *testing.F) {
 	a := testAnswerer(f)
-	f.Add("sql01.corp.example.", uint16(dns.TypeA), uint16(1))
-	f.Add("sQl01.corp.exAmple.", uint16(dns.TypeAAAA), uint16(1))
-	f.Add("2.1.77.127.in-addr.arpa.", uint16(dns.TypePTR), uint16(1))
-	f.Add("02.1.77.127.in-addr.arpa.", uint16(dns.TypePTR), uint16(1))
-	f.Add("3.1.77.127.IN-ADDR.arpa.", uint16(dns.TypeANY), uint16(3))
-	f.Add(`A\.b\000.c\255rp.example.`, uint16(dns.TypeA), uint16(1))
-	f.Add(Canary+".", uint16(dns.TypeTXT), uint16(255))
+	f.Add("sql01.corp.example.", dns.TypeA, uint16(1))
+	f.Add("sQl01.corp.exAmple.", dns.TypeAAAA, uint16(1))
+	f.Add("2.1.77.127.in-addr.arpa.", dns.TypePTR, uint16(1))
+	f.Add("02.1.77.127.in-addr.arpa.", dns.TypePTR, uint16(1))
+	f.Add("3.1.77.127.IN-ADDR.arpa.", dns.TypeANY, uint16(3))
+	f.Add(`A\.b\000.c\255rp.example.`, dns.TypeA, uint16(1))
+	f.Add(Canary+".", dns.TypeTXT, uint16(255))
 	f.Fuzz(func(t *testing.T, name string, qtype, qclass uint16) {
 		m := new(dns.Msg)
 		m.Question = []dns.Question{{Name: dns.Fqdn(name), Qtype: qtype, Qclass: qclass}}
@@ -125,7 +134,7 @@ func FuzzOwnNames(f *testing.F) {
 			t.Fatalf("%q was not understood", name)
 		}
 		reply, report := a.answer(nil, q)
-		key := dns.CanonicalName(q.name())
+		key := dns.CanonicalName(nameOf(q))
 		_, isName := a.table.Lookup(name)
 		_, isPointer := a.table.record(q.key)
 		if ours := isName || isPointer || key == Canary+"."; ours != (reply != nil) {

@@ -8,9 +8,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Hooks are called as things happen, as those of [net/http/httptrace] are.
-// They are called by many goroutines at once and before the next query is
-// read, so they must be quick. Nil ones are not called.
+// Hooks are called as things happen, as those of [net/http/httptrace] are. Many
+// goroutines call them at once, and before the next query is read, so they must
+// be quick. Nil ones are not called.
 type Hooks struct {
 	// Answered is called when the reply to a client has been written.
 	Answered func(Answered)
@@ -21,9 +21,9 @@ type Hooks struct {
 	// Dropped is called when something arrived that is left without an answer.
 	Dropped func(Dropped)
 
-	// Usage is called when an app asks for the first time and, before that, when
-	// none has for five minutes, which Queries tells apart. See [Server.Usage]
-	// for what happens in between.
+	// Usage is called when no app has asked for a name in the first five minutes,
+	// with Queries 0, and when an app asks for the first time, with Queries 1 or
+	// more. [Server.Usage] gives the figures at any time.
 	Usage func(Usage)
 
 	// Sibling is called once for each name that an app asks for in vain next to an
@@ -36,49 +36,50 @@ type Source string
 
 const (
 	SourceOwn       Source = "own"       // from the Table
-	SourceCanary    Source = "canary"    // about this process
+	SourceCanary    Source = "canary"    // about this process: Canary, or the name that finds loops
 	SourceForwarded Source = "forwarded" // from an upstream, or SERVFAIL because none answered
-	SourceCache     Source = "cache"     // from an upstream, some time ago
-	SourceStale     Source = "stale"     // likewise; it has run out, but no upstream answers
-	SourceRefused   Source = "refused"   // malformed, not implemented, wrong class, or too many in flight
+	SourceCache     Source = "cache"     // from the cache, within its TTL
+	SourceStale     Source = "stale"     // from the cache, past its TTL, because no upstream answers (RFC 8767)
+	SourceRefused   Source = "refused"   // malformed, not implemented, wrong class, or too many waiting for upstreams
 )
 
-// A Dropped says why a message was.
+// A Dropped says why a message was left without an answer.
 type Dropped string
 
 const (
-	DroppedStump    Dropped = "stump"    // from a client, shorter than a header
-	DroppedResponse Dropped = "response" // from a client, no query (RFC 1035 section 4.1.1, QR)
-	DroppedStray    Dropped = "stray"    // from an upstream, no answer to what waits there (RFC 5452 section 9.1)
+	DroppedStump    Dropped = "stump"    // from a client, shorter than a header (RFC 1035 section 4.1.1)
+	DroppedResponse Dropped = "response" // from a client, a response and no query (RFC 1035 section 4.1.1, QR)
+	DroppedStray    Dropped = "stray"    // from an upstream, no answer to a query that waits there (RFC 5452 section 9.1)
 )
 
-// Answered describes one reply. It does not hold the name, which is the
-// application's business.
+// Answered describes one reply to a client. It does not hold the name, which is
+// the application's business.
 type Answered struct {
 	Source  Source
-	Network string // "udp" or "tcp"
-	Type    Type
-	Rcode   Rcode
+	Network string        // "udp" or "tcp"
+	Type    Type          // that was asked for; 0 if the question could not be read
+	Rcode   Rcode         // with EDNS's upper bits if the reply was made here
 	Took    time.Duration // from the query's arrival to the reply's departure
 }
 
-// Asked describes one exchange with one upstream, over UDP and, where the
-// reply was truncated, TCP.
+// Asked describes one attempt with one upstream. An attempt over UDP whose reply
+// was truncated includes the one over TCP that follows.
 type Asked struct {
 	Upstream netip.AddrPort
-	Rcode    Rcode // if Err is nil
-	Took     time.Duration
-	Err      error
+	Rcode    Rcode         // without EDNS's upper bits; only if Err is nil
+	Took     time.Duration // until the reply came or the upstream was given up
+	Err      error         // nil if the upstream answered, with SERVFAIL too
 }
 
-// A Type is a record type, as in a question.
+// A Type is a record type, as in a question (RFC 1035 section 3.2.2).
 type Type uint16
 
-// String returns the type's mnemonic, such as "AAAA", or "TYPE65280" (RFC
-// 3597) for one that is not known.
+// String returns the type's mnemonic, such as "AAAA", or "TYPE65280" for one that
+// is not known (RFC 3597 section 5).
 func (t Type) String() string { return dns.Type(t).String() }
 
-// An Rcode is a response code; those above 15 need EDNS.
+// An Rcode is a response code (RFC 1035 section 4.1.1); those above 15 need EDNS
+// (RFC 6891 section 6.1.3).
 type Rcode int
 
 // String returns the code's mnemonic, such as "NXDOMAIN", or "RCODE12" for one

@@ -90,7 +90,7 @@ func TestUpstreamThatLeadsBackIsReportedAndLeftOut(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatal("no log line")
 			}
-			for _, want := range []string{"level=ERROR", "HYCO_DNS_UPSTREAMS", "upstream=" + loop.String()} {
+			for _, want := range []string{"level=ERROR", `msg="DNS upstream leads back to this process and is not used"`, "upstream=" + loop.String()} {
 				if !strings.Contains(logged.String(), want) {
 					t.Errorf("%q is not in %s", want, logged)
 				}

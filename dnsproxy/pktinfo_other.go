@@ -4,5 +4,6 @@ package dnsproxy
 
 import "net"
 
-// reportDestination does nothing here.
+// reportDestination reports false: the option that it sets is asked for on Linux
+// only, where the sidecar runs.
 func reportDestination(*net.UDPConn) bool { return false }

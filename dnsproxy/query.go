@@ -2,6 +2,7 @@ package dnsproxy
 
 import (
 	"encoding/binary"
+	"iter"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -13,12 +14,20 @@ const (
 	minUDP    = 512 // RFC 1035 section 4.2.1: what a client without EDNS takes
 
 	flagQR = 1 << 7 // in the header's third byte
-	flagAA = 1 << 2
-	flagTC = 1 << 1
-	flagRD = 1 << 0
-	flagAD = 1 << 5 // in its fourth
-	flagCD = 1 << 4
+	flagAA = 1 << 2 // in the header's third byte
+	flagTC = 1 << 1 // in the header's third byte
+	flagRD = 1 << 0 // in the header's third byte
+	flagAD = 1 << 5 // in the header's fourth byte
+	flagCD = 1 << 4 // in the header's fourth byte
 	flagDO = 1 << 7 // in the seventh byte of an OPT's record head (RFC 3225 section 3)
+)
+
+// The lower byte of where a header counts the records of a section (RFC 1035
+// section 4.1.1).
+const (
+	inAnswer     = 7
+	inAuthority  = 9
+	inAdditional = 11
 )
 
 // A query is a client's message, read as far as is needed to answer it or to
@@ -53,7 +62,8 @@ func parseQuery(raw []byte) *query {
 }
 
 // parse makes q the query of a message, of which it keeps parts. It reports
-// false where parseQuery returns nil.
+// false for a message that must not be answered at all: too short to have an id,
+// or itself a response.
 func (q *query) parse(raw []byte) bool {
 	if len(raw) < headerLen || raw[2]&flagQR != 0 {
 		return false
@@ -99,40 +109,11 @@ func (q *query) parseBody() (fault int) {
 	q.edns = true
 	q.size = max(minUDP, int(binary.BigEndian.Uint16(opt[3:])))
 	q.do = opt[7]&flagDO != 0
-	q.plain = opt[7]&^flagDO == 0 && opt[8] == 0 && len(opt) == optLen && len(q.raw) == end+optLen && q.raw[11] == 1 // not in another section
+	q.plain = opt[7]&^flagDO == 0 && opt[8] == 0 && len(opt) == optLen && len(q.raw) == end+optLen && q.raw[inAdditional] == 1 // not in another section
 	if version := opt[6]; version != 0 {
 		return dns.RcodeBadVers
 	}
 	return dns.RcodeSuccess
-}
-
-// dropped returns why parseQuery refuses a message.
-func dropped(raw []byte) Dropped {
-	if len(raw) < headerLen {
-		return DroppedStump
-	}
-	return DroppedResponse
-}
-
-// id returns the id the client gave the query.
-func (q *query) id() uint16 { return binary.BigEndian.Uint16(q.raw) }
-
-// name returns the name asked for, as in a zone file, in the client's case.
-func (q *query) name() string {
-	name, _, err := dns.UnpackDomainName(q.raw, headerLen)
-	if err != nil {
-		return "" // which parse has refused
-	}
-	return name
-}
-
-// clone returns a copy that shares no memory with q or its message.
-func (q *query) clone() *query {
-	c := *q
-	c.raw = slices.Clone(q.raw)
-	c.question = c.raw[headerLen : headerLen+len(q.question)]
-	c.key = c.lowered[:len(q.key)]
-	return &c
 }
 
 // questionEnd returns where the question of a message with one question ends.
@@ -143,6 +124,24 @@ func questionEnd(msg []byte) (end int, ok bool) {
 		return 0, false
 	}
 	return end + 4, true
+}
+
+// skipName returns where the name at off ends, without following a
+// compression pointer (RFC 1035 section 4.1.4).
+func skipName(msg []byte, off int) (end int, pointer, ok bool) {
+	for off < len(msg) {
+		switch c := int(msg[off]); {
+		case c == 0:
+			return off + 1, false, true
+		case c < 64:
+			off += 1 + c
+		case c >= 0xC0:
+			return off + 2, true, off+2 <= len(msg)
+		default: // 0x40 and 0x80 are reserved
+			return 0, false, false
+		}
+	}
+	return 0, false, false
 }
 
 // findOPT steps over the records of msg from off on, and returns the last OPT
@@ -164,20 +163,77 @@ func findOPT(msg []byte, off int) (opt []byte, count int, ok bool) {
 	return opt, count, true
 }
 
-// skipName returns where the name at off ends, without following a
-// compression pointer (RFC 1035 section 4.1.4).
-func skipName(msg []byte, off int) (end int, pointer, ok bool) {
-	for off < len(msg) {
-		switch c := int(msg[off]); {
-		case c == 0:
-			return off + 1, false, true
-		case c < 64:
-			off += 1 + c
-		case c >= 0xC0:
-			return off + 2, true, off+2 <= len(msg)
-		default: // 0x40 and 0x80 are reserved
-			return 0, false, false
+// A rawRecord is a record in a message, read as far as is needed to step over it.
+type rawRecord struct {
+	rrtype uint16
+	ttl    uint32
+	ttlAt  int    // offset in the message
+	whole  []byte // name and rdata included
+	rdata  []byte // of whole
+}
+
+// recordsOf yields the records of a message from off on, where its question
+// ends, each with its section, such as inAnswer. A nil record means that the
+// message is broken there, and ends it. The record is overwritten by the next.
+func recordsOf(msg []byte, off int) iter.Seq2[*rawRecord, int] {
+	return func(yield func(*rawRecord, int) bool) {
+		var r rawRecord
+		for section := inAnswer; section <= inAdditional; section += 2 {
+			for range binary.BigEndian.Uint16(msg[section-1:]) {
+				start := off
+				end, _, ok := skipName(msg, off)
+				if !ok || end+10 > len(msg) {
+					yield(nil, section)
+					return
+				}
+				off = end + 10 + int(binary.BigEndian.Uint16(msg[end+8:]))
+				if off > len(msg) {
+					yield(nil, section)
+					return
+				}
+				r = rawRecord{
+					rrtype: binary.BigEndian.Uint16(msg[end:]),
+					ttl:    binary.BigEndian.Uint32(msg[end+4:]),
+					ttlAt:  end + 4,
+					whole:  msg[start:off],
+					rdata:  msg[end+10 : off],
+				}
+				if !yield(&r, section) {
+					return
+				}
+			}
 		}
 	}
-	return 0, false, false
 }
+
+// dropReason returns why a message is none that parse accepts.
+func dropReason(raw []byte) Dropped {
+	if len(raw) < headerLen {
+		return DroppedStump
+	}
+	return DroppedResponse
+}
+
+// id returns the id the client gave the query.
+func (q *query) id() uint16 { return binary.BigEndian.Uint16(q.raw) }
+
+// clone returns a copy that shares no memory with q or its message.
+func (q *query) clone() *query {
+	c := *q
+	c.raw = slices.Clone(q.raw)
+	c.question = c.raw[headerLen : headerLen+len(q.question)]
+	c.key = c.lowered[:len(q.key)]
+	return &c
+}
+
+// copyIDAndQuestion makes reply, which answers the same question, one to q: it
+// gets q's id, and the name in the case in which q wrote it.
+func (q *query) copyIDAndQuestion(reply []byte) {
+	copy(reply[:2], q.raw)
+	if reply[5] == 1 { // a server that did not understand may leave it out
+		copy(reply[headerLen:], q.question)
+	}
+}
+
+// rcodeOf returns the code in a message's header, without EDNS's upper bits.
+func rcodeOf(msg []byte) Rcode { return Rcode(msg[3] & 0xF) }

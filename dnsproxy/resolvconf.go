@@ -11,8 +11,8 @@ import (
 // SystemUpstreams returns the nameservers of a file in the format of
 // resolv.conf(5), in their order and with port 53, each once. The zone of a
 // link-local IPv6 address is kept. Lines that are not understood are skipped,
-// as the C library does; a file without nameservers gives an empty list. The
-// error is that of reading the file.
+// as the C library does; a file without nameservers gives an empty list. An error
+// means that the file could not be read, and wraps that of [os.ReadFile].
 func SystemUpstreams(path string) ([]netip.AddrPort, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

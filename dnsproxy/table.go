@@ -11,8 +11,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A Table is the set of own names, each with its one IPv4 address. It does not
-// change once made; the zero value and nil are empty tables.
+// A Table is the set of own names, each with its one IPv4 address. It is immutable;
+// the zero value and nil are empty tables.
 type Table struct {
 	addrs   map[string]netip.Addr // by canonical name, with the trailing dot
 	names   []string              // keys of addrs, sorted
@@ -21,10 +21,10 @@ type Table struct {
 }
 
 // NewTable returns the table of the given names and addresses. Names are
-// compared as DNS does: without regard to ASCII case and to a trailing dot. A
-// name may come twice with the same address. The error names the first record
-// that is not usable: no host name, no IPv4 address, a second address for a
-// name, or [Canary], which is taken.
+// compared as DNS does: without regard to ASCII case (RFC 4343 section 3) and to a
+// trailing dot. A name may come twice with the same address. The error names the
+// first record that is not usable: no host name, no IPv4 address, a second address
+// for a name, or [Canary], which is taken.
 func NewTable(records iter.Seq2[string, netip.Addr]) (*Table, error) {
 	t := &Table{
 		addrs:   make(map[string]netip.Addr),
@@ -61,7 +61,7 @@ func NewTable(records iter.Seq2[string, netip.Addr]) (*Table, error) {
 }
 
 // Lookup returns the address of name, written in any case, with or without a
-// trailing dot.
+// trailing dot, and whether the table has the name.
 func (t *Table) Lookup(name string) (netip.Addr, bool) {
 	key, ok := canonical(name)
 	if !ok || t == nil {
@@ -72,7 +72,8 @@ func (t *Table) Lookup(name string) (netip.Addr, bool) {
 }
 
 // Name returns the name whose address is addr, in lower case and without a
-// trailing dot. Of several names it is the first in order.
+// trailing dot, and whether there is one. Of several names it is the first in
+// alphabetical order.
 func (t *Table) Name(addr netip.Addr) (string, bool) {
 	addr = addr.Unmap()
 	if t == nil {
@@ -83,7 +84,7 @@ func (t *Table) Name(addr netip.Addr) (string, bool) {
 }
 
 // All yields the names, in lower case and without a trailing dot, and their
-// addresses, in the order of the names.
+// addresses, in the alphabetical order of the names.
 func (t *Table) All() iter.Seq2[string, netip.Addr] {
 	return func(yield func(string, netip.Addr) bool) {
 		if t == nil {
@@ -97,7 +98,7 @@ func (t *Table) All() iter.Seq2[string, netip.Addr] {
 	}
 }
 
-// record returns what belongs to a name in wire form and lower case.
+// record returns the A or PTR record of a name in wire form and lower case.
 func (t *Table) record(name []byte) (record, bool) {
 	if t == nil {
 		return record{}, false

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxTCPConns bounds the client connections open at once (visitors).
-	maxTCPConns = 256
+	// maxTCPClients bounds the client connections open at once, as tcpClients does it.
+	maxTCPClients = 256
 
 	// tcpIdle is how long a client may take to send its next message whole, and
 	// to take a reply. RFC 7766 section 6.2.3 asks for seconds. It is longer
@@ -25,19 +25,15 @@ const (
 	maxPipelined = 32
 )
 
-// serveListener serves the connections of one listener until that fails or
-// ctx ends.
-func (p *proxy) serveListener(ctx context.Context, ln net.Listener) error {
+// serveTCP serves the connections of one listener until that fails or ctx ends.
+func (p *proxy) serveTCP(ctx context.Context, ln net.Listener) error {
 	for {
 		conn, err := p.accept(ctx, ln)
 		if err != nil {
 			return fmt.Errorf("dnsproxy: accepting on %v: %w", ln.Addr(), err)
 		}
-		visit := p.visitors.enter(conn)
-		p.flying.Go(func() {
-			defer p.panicked.raise()
-			p.serveConn(ctx, conn, visit)
-		})
+		client := p.tcpClients.add(conn)
+		p.goroutines.Go(p.guarded(func() { p.serveConn(ctx, conn, client) }))
 	}
 }
 
@@ -49,8 +45,10 @@ func (p *proxy) accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
 		if err == nil || ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return conn, err
 		}
-		p.deaf.tell(ctx, p.log, "DNS connection was not accepted",
-			slog.Any("error", err), slog.Duration("retry_in", delay))
+		if p.acceptFailing.allow() {
+			p.log.LogAttrs(ctx, slog.LevelWarn, "DNS accept failed, retrying",
+				slog.Any("error", err), slog.Duration("retry_in", delay))
+		}
 		if !sleep(ctx, delay) {
 			return nil, err
 		}
@@ -60,54 +58,70 @@ func (p *proxy) accept(ctx context.Context, ln net.Listener) (net.Conn, error) {
 // serveConn answers the queries of one connection, each as soon as it can be
 // (RFC 7766 section 6.2.1.1). When the client has no more to ask it still gets
 // the replies that are due.
-func (p *proxy) serveConn(ctx context.Context, conn net.Conn, visit visitor) {
+func (p *proxy) serveConn(ctx context.Context, conn net.Conn, client tcpClient) {
 	defer conn.Close()
-	defer visit.leave()
-	stop := context.AfterFunc(ctx, func() {
-		defer p.panicked.raise()
-		conn.Close()
-	})
+	defer client.remove()
+	stop := context.AfterFunc(ctx, p.guarded(func() { conn.Close() }))
 	defer stop()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer p.panicked.raise() // before anything is waited for
-	var writing sync.Mutex
-	send := func(reply []byte) {
-		writing.Lock()
-		defer writing.Unlock()
-		conn.SetWriteDeadline(time.Now().Add(tcpIdle))
-		if err := writeMessage(conn, reply); err != nil {
-			conn.Close() // a message cut short leaves nothing to go on with
-		}
+	var due sync.WaitGroup
+	t := &tcpTransport{conn: conn, client: client, slots: make(chan struct{}, maxPipelined)}
+	p.guarded(func() { _ = p.serveClients(ctx, t, &due) })() // a panic must not wait for what is due
+	due.Wait()
+}
+
+// A tcpTransport is the [transport] of one connection, which brings one message at
+// a time.
+type tcpTransport struct {
+	conn     net.Conn
+	client   tcpClient
+	received []byte
+	queued   []byte        // the reply to be sent; nil if there is none
+	slots    chan struct{} // one element for each forwarded query
+
+	writing sync.Mutex
+}
+
+func (t *tcpTransport) network() string { return "tcp" }
+
+func (t *tcpTransport) receive(context.Context) (n int, err error) {
+	t.conn.SetReadDeadline(time.Now().Add(tcpIdle))
+	t.received, err = readMessage(t.conn)
+	if err != nil {
+		return 0, err
 	}
-	slots := make(chan struct{}, maxPipelined)
-	sendOne := func(reply []byte) {
-		send(reply)
-		<-slots
+	t.client.noteMessage()
+	return 1, nil
+}
+
+func (t *tcpTransport) message(int) []byte { return t.received }
+
+func (t *tcpTransport) reply(_ int, reply []byte) { t.queued = reply }
+
+func (t *tcpTransport) flush(context.Context) {
+	if t.queued != nil {
+		t.send(t.queued)
+		t.queued = nil
 	}
-	for {
-		conn.SetReadDeadline(time.Now().Add(tcpIdle))
-		raw, err := readMessage(conn)
-		if err != nil {
-			return
-		}
-		visit.spoke()
-		q, began := parseQuery(raw), time.Now()
-		if q == nil {
-			p.dropped(dropped(raw))
-			continue
-		}
-		reply, report, key := p.known(nil, q, "tcp", began, nil)
-		if reply == nil {
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-			p.request(ctx, &wg, "tcp", q, key, began, sendOne)
-			continue
-		}
-		send(reply)
-		p.tell("tcp", began, report)
+}
+
+func (t *tcpTransport) sender(ctx context.Context, _ int) func(reply []byte) {
+	select {
+	case t.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
+	return func(reply []byte) {
+		t.send(reply)
+		<-t.slots
+	}
+}
+
+// send writes a reply while no other is written.
+func (t *tcpTransport) send(reply []byte) {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	t.conn.SetWriteDeadline(time.Now().Add(tcpIdle))
+	if err := writeMessage(t.conn, reply); err != nil {
+		t.conn.Close() // a message cut short leaves nothing to go on with
 	}
 }

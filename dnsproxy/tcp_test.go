@@ -38,7 +38,7 @@ func TestPipelinedQueriesAreAnsweredAsTheyFinish(t *testing.T) {
 	if got := parse(t, recv(t, conn)); got.Id != 0 {
 		t.Errorf("last came %d", got.Id)
 	}
-	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last: %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// errSilent is the failure of an upstream that says nothing.
+// errSilent is the failure of an upstream that sends nothing.
 var errSilent = errors.New("no reply in time")
 
 // A pool is the upstreams with what has been learnt about them.
@@ -22,33 +22,38 @@ type pool struct {
 	upstreams []*upstream
 	timeout   time.Duration
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	log       *slog.Logger
-	asked     func(Asked)
-	dropped   func(Dropped)
-	starved   episode
-	epoch     time.Time // heard is counted from it: the wall clock may be set back
+	epoch     time.Time // upstream.heard is counted from it: the wall clock may be set back
+	noFiles   rateLimit // of the warning that the process has no descriptors left
 
-	ctx      context.Context // of Serve
-	running  *sync.WaitGroup // likewise
-	panicked guard
+	log        *slog.Logger
+	asked      func(Asked) // nil if nobody wants to know
+	dropped    func(Dropped)
+	ctx        context.Context // of Serve
+	goroutines *sync.WaitGroup // all of Serve
+	guarded    func(f func()) func()
 }
 
-// An upstream is one of the resolvers behind us. It is asked first while it
-// answers. Once it does not, probes find out when it does again (watch).
+// An upstream is one of the resolvers behind us. It is up, suspect or silent.
+// While it is up it is asked in its turn. A suspect one has let a query wait for
+// longer than patience and is asked after those that are up; a silent one has let
+// it wait for its whole time and is asked last. Watch probes it until it is up
+// again.
 type upstream struct {
-	addr     netip.AddrPort
-	loops    atomic.Bool   // leads back to us: never asked
-	silent   atomic.Bool   // had its time and said nothing: asked last
-	reported atomic.Bool   // the log says that it does not answer
-	told     episode       // of that
-	doubtful atomic.Bool   // is not heard of for a while: asked after others
-	heard    atomic.Int64  // when it last replied, in nanoseconds of the pool's time
-	trouble  chan struct{} // to watch: it is doubtful or silent
+	addr    netip.AddrPort
+	loops   atomic.Bool // leads back to us: never asked
+	suspect atomic.Bool
+	silent  atomic.Bool
+	heard   atomic.Int64  // when it last replied, in nanoseconds since the pool's epoch
+	trouble chan struct{} // wakes watch when the upstream becomes suspect or silent
 
-	mu   sync.Mutex
-	lane *lane // for the next query; nil or used up means a new one
+	reported atomic.Bool // the log says that it does not answer
+	warning  rateLimit   // of the warning that says so
+
+	mu     sync.Mutex
+	socket *socket // for the next query; nil or used up means a new one
 }
 
+// newUpstream returns the upstream at addr, which counts as up.
 func newUpstream(addr netip.AddrPort) *upstream {
 	return &upstream{addr: addr, trouble: make(chan struct{}, 1)}
 }
@@ -59,28 +64,28 @@ func failed(reply []byte) bool {
 	return rcode == dns.RcodeServerFailure || rcode == dns.RcodeRefused
 }
 
-// order returns the upstreams to ask, in the order given but for those that do
-// not answer.
+// order returns the upstreams to ask: those that are up, then the suspect ones,
+// then the silent ones, each group in the order given.
 func (p *pool) order() []*upstream {
-	// Each is looked at once, for a probe may find meanwhile that it answers.
+	// The state of each is read once, for a probe may change it meanwhile.
 	order := make([]*upstream, 0, len(p.upstreams)+1)
-	var doubtful, silent []*upstream
+	var suspect, silent []*upstream
 	for _, u := range p.upstreams {
 		switch {
 		case u.loops.Load():
 		case u.silent.Load():
 			silent = append(silent, u)
-		case u.doubtful.Load():
-			doubtful = append(doubtful, u)
+		case u.suspect.Load():
+			suspect = append(suspect, u)
 		default:
 			order = append(order, u)
 		}
 	}
-	return append(append(order, doubtful...), silent...)
+	return append(append(order, suspect...), silent...)
 }
 
-// silent reports whether no upstream is known to answer.
-func (p *pool) silent() bool {
+// allSilent reports whether no upstream is known to answer.
+func (p *pool) allSilent() bool {
 	for _, u := range p.upstreams {
 		if !u.loops.Load() && !u.silent.Load() {
 			return false
@@ -90,18 +95,36 @@ func (p *pool) silent() bool {
 }
 
 // noteReply notes that an upstream has answered.
-func (p *pool) noteReply(ctx context.Context, a *asking, reply []byte) {
-	p.back(ctx, a.u)
+func (p *pool) noteReply(ctx context.Context, a *attempt, reply []byte) {
+	p.markUp(ctx, a.u)
 	if p.asked != nil {
 		p.asked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Rcode: rcodeOf(reply)})
 	}
 }
 
-// back notes that an upstream is there.
-func (p *pool) back(ctx context.Context, u *upstream) {
+// noteFailure notes that an upstream could not be asked or did not answer.
+func (p *pool) noteFailure(ctx context.Context, a *attempt, err error) {
+	if ctx.Err() != nil {
+		return // we are stopping, which says nothing about the upstream
+	}
+	switch {
+	case outOfFiles(err):
+		if p.noFiles.allow() {
+			p.log.LogAttrs(ctx, slog.LevelWarn, "DNS queries fail: too many open files", slog.Any("error", err))
+		}
+	case a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true):
+		a.u.wakeWatch()
+	}
+	if p.asked != nil {
+		p.asked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Err: err})
+	}
+}
+
+// markUp notes that an upstream answers.
+func (p *pool) markUp(ctx context.Context, u *upstream) {
 	u.heard.Store(int64(time.Since(p.epoch)))
-	if u.doubtful.Load() {
-		u.doubtful.Store(false)
+	if u.suspect.Load() { // rarely: a load costs other CPUs less than a store
+		u.suspect.Store(false)
 	}
 	if u.silent.Load() {
 		u.silent.Store(false)
@@ -111,69 +134,37 @@ func (p *pool) back(ctx context.Context, u *upstream) {
 	}
 }
 
-// doubt notes that an asking waits for long and nothing came from its upstream
-// meanwhile.
-func (p *pool) doubt(a *asking) {
-	if a.u.heard.Load() < int64(a.began.Sub(p.epoch)) && !a.u.doubtful.Swap(true) {
-		a.u.alarm()
+// markSuspect notes that an attempt has waited for longer than patience. If
+// anything came from its upstream since it began, that stays up.
+func (p *pool) markSuspect(a *attempt) {
+	if a.u.heard.Load() < int64(a.began.Sub(p.epoch)) && !a.u.suspect.Swap(true) {
+		a.u.wakeWatch()
 	}
 }
 
-// gone notes that an upstream did not answer a probe that began then, nor
-// anything since.
-func (p *pool) gone(ctx context.Context, u *upstream, began time.Time, err error) {
-	if ctx.Err() != nil || u.heard.Load() > int64(began.Sub(p.epoch)) || starving(err) {
+// markDown notes that an upstream did not answer a probe that began then, and
+// warns once until it is up again. If anything came from it since, it stays up.
+func (p *pool) markDown(ctx context.Context, u *upstream, began time.Time, err error) {
+	if ctx.Err() != nil || u.heard.Load() > int64(began.Sub(p.epoch)) || outOfFiles(err) {
 		return
 	}
 	u.silent.Store(true)
-	if !u.reported.Load() && u.told.due() && !u.reported.Swap(true) {
+	if !u.reported.Load() && u.warning.allow() && !u.reported.Swap(true) {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "DNS upstream does not answer",
 			slog.String("upstream", u.addr.String()), slog.Any("error", err))
 	}
 }
 
-// alarm has watch look.
-func (u *upstream) alarm() {
+// wakeWatch has watch probe the upstream.
+func (u *upstream) wakeWatch() {
 	select {
 	case u.trouble <- struct{}{}:
-	default:
+	default: // it is awake
 	}
 }
 
-// starving reports whether err is our lack of descriptors, which says nothing about
-// an upstream.
-func starving(err error) bool {
+// outOfFiles reports whether err is our lack of descriptors, which says nothing
+// about an upstream.
+func outOfFiles(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
-}
-
-// noteFailure notes that an upstream could not be asked or did not answer.
-func (p *pool) noteFailure(ctx context.Context, a *asking, err error) {
-	if ctx.Err() != nil {
-		return // we are stopping, which says nothing about the upstream
-	}
-	if starving(err) {
-		p.starved.tell(ctx, p.log, "DNS queries fail: raise the limit of open files (ulimit -n)", slog.Any("error", err))
-	} else if a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true) {
-		a.u.alarm()
-	}
-	if p.asked != nil {
-		p.asked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Err: err})
-	}
-}
-
-// An episode is told about once a minute while it lasts; a clock that was set back
-// looks like a long time. The zero value is ready.
-type episode struct{ told atomic.Int64 }
-
-func (e *episode) tell(ctx context.Context, log *slog.Logger, msg string, attrs ...slog.Attr) {
-	if e.due() {
-		log.LogAttrs(ctx, slog.LevelWarn, msg, attrs...)
-	}
-}
-
-// due reports whether it is time to tell, which the caller then does.
-func (e *episode) due() bool {
-	now := time.Now().UnixNano()
-	last := e.told.Load()
-	return uint64(now-last) >= uint64(time.Minute) && e.told.CompareAndSwap(last, now)
 }

@@ -13,13 +13,13 @@ import (
 )
 
 // unusedAfter is how long nobody may ask until that is worth a warning. Apps ask
-// for their first names while they start; one that is not told of us for so long
+// for their first names while they start; one that has not asked us for so long
 // has another resolver.
 const unusedAfter = 5 * time.Minute
 
-// Usage says whether anyone asks the [Server]: what it counts are queries that
-// could be read, own names and others alike, but none for [Canary] or a name
-// below it and none for a name of [Server.Self].
+// Usage says whether anyone asks the [Server]. It counts the queries that could be
+// read, for own names and others alike, but none for [Canary] or a name below it
+// and none for a name of [Server.Self].
 type Usage struct {
 	Queries uint64
 	Last    time.Time // of the last query, or up to a second before it; zero if there was none
@@ -34,17 +34,18 @@ func (s *Server) Usage() Usage {
 	return Usage{}
 }
 
-// usage counts the queries of others. Every query comes by here, so it neither
+// usage counts the queries of apps. Every query comes by here, so it neither
 // locks nor allocates.
 type usage struct {
 	queries atomic.Uint64
-	last    atomic.Int64  // in Unix nanoseconds
+	last    atomic.Int64  // when the last query came, in Unix nanoseconds
 	first   chan struct{} // closed by the first query
 
 	canary []byte              // in wire form
 	self   map[string]struct{} // names in wire form and lower case
 }
 
+// newUsage returns a usage that leaves out the names in self.
 func newUsage(self []string) *usage {
 	u := &usage{
 		first:  make(chan struct{}),
@@ -52,28 +53,29 @@ func newUsage(self []string) *usage {
 		self:   make(map[string]struct{}, len(self)),
 	}
 	for _, name := range self {
-		if key, ok := canonical(name); ok { // others cannot be asked for
+		if key, ok := canonical(name); ok { // any other text cannot be asked for
 			u.self[string(appendName(nil, key))] = struct{}{}
 		}
 	}
 	return u
 }
 
-// asked notes that q has arrived.
-func (u *usage) asked(q *query, now time.Time) {
+// count notes that q has arrived, which counts unless the sidecar asks for itself
+// or a person asks for the canary.
+func (u *usage) count(q *query, now time.Time) {
 	if q.fault != dns.RcodeSuccess || bytes.HasSuffix(q.key, u.canary) {
 		return
 	}
 	if _, ours := u.self[string(q.key)]; ours {
 		return
 	}
-	u.note(now)
+	u.add(now)
 }
 
-// note counts a query that is known to be of others. The time is stored once a
-// second, since readers of several sockets would contend for it; a clock that was
-// set back looks like a long time.
-func (u *usage) note(now time.Time) {
+// add counts a query of an app. The time is stored once a second, since readers
+// of several sockets would contend for it; a clock that was set back looks like a
+// long time.
+func (u *usage) add(now time.Time) {
 	if t := now.UnixNano(); uint64(t-u.last.Load()) >= uint64(time.Second) {
 		u.last.Store(t)
 	}
@@ -82,6 +84,7 @@ func (u *usage) note(now time.Time) {
 	}
 }
 
+// read returns what has been counted.
 func (u *usage) read() Usage {
 	queries := u.queries.Load()
 	if queries == 0 {
@@ -90,12 +93,13 @@ func (u *usage) read() Usage {
 	return Usage{Queries: queries, Last: time.Unix(0, u.last.Load())}
 }
 
-// watch tells when nobody has asked for too long, and afterwards that somebody
-// does. A silence after the first query is nothing to tell of: apps remember
-// addresses and keep connections.
-func (u *usage) watch(ctx context.Context, log *slog.Logger, tell func(Usage), listen []string) {
-	if tell == nil {
-		tell = func(Usage) {}
+// reportUse logs and tells hook when nobody has asked for unusedAfter, and when
+// somebody asks for the first time. It returns then: a silence after the first
+// query means nothing, for apps remember addresses and keep connections. Hook may
+// be nil.
+func (u *usage) reportUse(ctx context.Context, log *slog.Logger, hook func(Usage), listen []string) {
+	if hook == nil {
+		hook = func(Usage) {}
 	}
 	timer := time.NewTimer(unusedAfter)
 	defer timer.Stop()
@@ -103,27 +107,23 @@ func (u *usage) watch(ctx context.Context, log *slog.Logger, tell func(Usage), l
 	case <-ctx.Done():
 		return
 	case <-u.first:
-		tell(u.read())
+		hook(u.read())
 		return
 	case <-timer.C:
 	}
 	log.LogAttrs(ctx, slog.LevelWarn, "no app has asked this resolver for a name since it started",
-		slog.Any("dns", listen), slog.String("waited", unusedAfter.String()),
-		slog.String("next", "have /etc/resolv.conf in the app's container name this resolver and no other: in Kubernetes mount that file there "+
-			"or set dnsPolicy None with dnsConfig, in docker compose share this container's network as well (network_mode)"),
-		slog.String("otherwise", "if it does, the app looks elsewhere or remembers: an IP address in its settings, a hosts file, a resolver of its own, "+
-			"answers from before this start. Give it the endpoint's name and restart it; if its hosts file has the lines of `hyco-sidecar config --hosts`, all is well"))
-	tell(Usage{})
+		slog.Any("dns", listen), slog.String("waited", unusedAfter.String()))
+	hook(Usage{})
 	select {
 	case <-ctx.Done():
 	case <-u.first:
 		log.LogAttrs(ctx, slog.LevelInfo, "an app uses this resolver now")
-		tell(u.read())
+		hook(u.read())
 	}
 }
 
-// listenAddresses returns where the sockets are bound. UDP and TCP mostly share
-// an address.
+// listenAddresses returns where the sockets are bound, each address once: UDP and
+// TCP mostly share one.
 func listenAddresses(packets []net.PacketConn, listeners []net.Listener) []string {
 	var all []string
 	for _, pc := range packets {

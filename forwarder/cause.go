@@ -3,44 +3,54 @@ package forwarder
 // Cause is why a connection ended, as a stable label for logs and metrics.
 type Cause string
 
-// The causes. From DialFailed on, the app gets a reset.
+// Causes of connections that ended in order, or that the app ended.
 const (
-	Closed       Cause = "closed"        // both sides ended their streams
-	RemoteClosed Cause = "remote_closed" // the remote side closed fully and missed some of what the app sent
-	AppReset     Cause = "app_reset"     // the app reset the connection
-	AppGaveUp    Cause = "app_gave_up"   // the app left while we dialled
-	AppGone      Cause = "app_gone"      // the app closed fully before the remote side had ended, or without taking all
-
-	DialFailed        Cause = "dial_failed"                  // no connection could be made
-	TunnelDropped     Cause = "tunnel_dropped"               // the remote connection broke off
-	TargetUnreachable Cause = "target_unreachable_suspected" // the remote side ended without a byte soon after it began
-	ClosedWithoutData Cause = "closed_without_data"          // the same, later
-	Lingered          Cause = "lingered"                     // one side ended and the other stayed silent for Linger; no reset where the app had its end of stream
-	IdleTimeout       Cause = "idle_timeout"                 // no data for IdleTimeout
-	Shutdown          Cause = "shutdown"                     // still open when the drain was over, or waiting for a slot
+	// Closed: both sides ended their streams.
+	Closed Cause = "closed"
+	// RemoteClosed: the remote side closed fully and missed some of what the app sent.
+	RemoteClosed Cause = "remote_closed"
+	// AppReset: the app reset the connection.
+	AppReset Cause = "app_reset"
+	// AppGaveUp: the app left while we dialled.
+	AppGaveUp Cause = "app_gave_up"
+	// AppGone: the app closed fully before the remote side had ended, or without
+	// taking all.
+	AppGone Cause = "app_gone"
 )
 
-// verdict is a cause, and what went wrong where something did.
+// Causes of connections that the app sees reset. Only at Lingered it does not, where it
+// had its end of stream before.
+const (
+	// DialFailed: no connection could be made.
+	DialFailed Cause = "dial_failed"
+	// TunnelDropped: the remote connection broke off.
+	TunnelDropped Cause = "tunnel_dropped"
+	// TargetUnreachable: the remote side ended without a byte, within DialTimeout of
+	// the join.
+	TargetUnreachable Cause = "target_unreachable_suspected"
+	// ClosedWithoutData: the remote side ended without a byte, later than DialTimeout
+	// after the join.
+	ClosedWithoutData Cause = "closed_without_data"
+	// Lingered: one side ended, and the other was silent for Linger.
+	Lingered Cause = "lingered"
+	// IdleTimeout: no data moved for IdleTimeout.
+	IdleTimeout Cause = "idle_timeout"
+	// Shutdown: the connection was open when the drain was over, or waited for a slot.
+	Shutdown Cause = "shutdown"
+)
+
+// verdict is why a connection ended, and the error where something went wrong.
 type verdict struct {
 	cause Cause
 	err   error
 }
 
-// orderly reports whether a connection that ended so needs nobody's attention.
+// orderly reports whether a connection that ended for this cause needs nobody's
+// attention.
 func (c Cause) orderly() bool {
 	switch c {
 	case Closed, RemoteClosed, AppReset, AppGaveUp, AppGone:
 		return true
 	}
 	return false
-}
-
-// Next is what to do about a cause that its error does not explain, as half a
-// sentence, or empty.
-func (c Cause) Next() string {
-	switch c {
-	case TargetUnreachable, ClosedWithoutData:
-		return "check from the Hybrid Connection Manager's machine that it resolves the endpoint's name and reaches its port"
-	}
-	return ""
 }

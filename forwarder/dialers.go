@@ -9,10 +9,10 @@ import (
 // needs a stack many times as deep as what comes after it: growing one took 5 %
 // of a new connection's CPU time, and the connection would keep it.
 type dialers struct {
-	jobs     chan func() // unbuffered: whoever receives is waiting
-	over     <-chan struct{}
-	panicked guard
-	workers  sync.WaitGroup
+	jobs    chan func()     // unbuffered: a send succeeds only if an idle worker is receiving
+	over    <-chan struct{} // closed when idle workers are to end
+	guarded func(f func()) func()
+	workers sync.WaitGroup
 }
 
 // workerRest is how long a goroutine waits for another dial.
@@ -23,13 +23,11 @@ func (d *dialers) run(job func()) {
 	select {
 	case d.jobs <- job:
 	default:
-		d.workers.Go(func() {
-			defer d.panicked.raise()
-			d.work(job)
-		})
+		d.workers.Go(d.guarded(func() { d.work(job) }))
 	}
 }
 
+// work runs job, and others that come within workerRest of the last.
 func (d *dialers) work(job func()) {
 	timer := time.NewTimer(workerRest)
 	defer timer.Stop()

@@ -16,9 +16,9 @@ const maxEarly = 64 << 10
 
 // early is what the app did while we dialled.
 type early struct {
-	data []byte // sent already
-	eof  bool   // and then ended its stream
-	err  error  // or reset the connection
+	data []byte // what it sent
+	eof  bool   // it ended its stream after data
+	err  error  // it reset the connection
 }
 
 // gaveUp reports whether the app left before it sent anything.
@@ -31,12 +31,10 @@ const watchAfter = 200 * time.Millisecond
 // watch reads ahead from app, the only way to learn that it has left, until stop
 // is called, which returns what was read. A reset cancels the dial; an end of
 // stream without a byte closes last.
-func watch(panicked guard, app *reader, cancel context.CancelCauseFunc, last chan<- struct{}) (stop func() early) {
+func watch(guarded func(f func()) func(), app *reader, cancel context.CancelCauseFunc,
+	last chan<- struct{}) (stop func() early) {
 	done, enough := make(chan early, 1), make(chan struct{})
-	timer := time.AfterFunc(watchAfter, func() {
-		defer panicked.raise()
-		done <- readAhead(app, cancel, last, enough)
-	})
+	timer := time.AfterFunc(watchAfter, guarded(func() { done <- readAhead(app, cancel, last, enough) }))
 	return func() early {
 		if timer.Stop() {
 			return early{}
@@ -50,11 +48,12 @@ func watch(panicked guard, app *reader, cancel context.CancelCauseFunc, last cha
 	}
 }
 
+// readAhead reads from app until its end, enough or maxEarly.
 func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}, enough <-chan struct{}) (e early) {
 	for len(e.data) < maxEarly {
 		data, err := app.read()
 		e.data = append(e.data, data...)
-		app.done()
+		app.giveBack()
 		switch {
 		case err == nil:
 			continue
@@ -74,7 +73,7 @@ func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}
 	return e
 }
 
-// resetCheck is how often an app is looked after that has sent all we read ahead.
+// resetCheck is how often an app that has sent maxEarly is looked after.
 const resetCheck = time.Second
 
 // awaitReset waits until the app has reset the connection, or for enough.
@@ -87,7 +86,7 @@ func awaitReset(app *reader, cancel context.CancelCauseFunc, enough <-chan struc
 			return nil
 		case <-look.C:
 		}
-		if hasReset(app.conn) {
+		if takeReset(app.conn) {
 			cancel(errAppLeft)
 			return errAppLeft
 		}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -18,13 +19,13 @@ type panicsWhenRead struct{ net.Conn }
 
 func (panicsWhenRead) Read([]byte) (int, error) { panic("while reading") }
 
-// panicsWhenWritten is one whose writes do.
+// panicsWhenWritten is a remote side whose writes panic.
 type panicsWhenWritten struct{ net.Conn }
 
 func (panicsWhenWritten) Write([]byte) (int, error) { panic("while writing") }
 
-// TestAPanicIsHandedOn provokes one on each kind of goroutine.
-func TestAPanicIsHandedOn(t *testing.T) {
+// TestEveryGoroutineIsGuarded provokes a panic on each kind of goroutine.
+func TestEveryGoroutineIsGuarded(t *testing.T) {
 	remote := func(wrap func(net.Conn) net.Conn) func(*forwarder.Server) {
 		return func(s *forwarder.Server) {
 			s.Dial = func(context.Context, forwarder.Request) (net.Conn, error) {
@@ -59,9 +60,16 @@ func TestAPanicIsHandedOn(t *testing.T) {
 			server := forwarder.Server{NewID: func() string { return "some-id" }}
 			remote(func(c net.Conn) net.Conn { return c })(&server)
 			test.adjust(&server)
-			server.Panicked = func(value any, stack []byte) {
-				told <- panicked{value.(string), string(stack)}
-				runtime.Goexit() // where a process would end; what it leaves is left to the test's
+			server.Guard = func(f func()) func() {
+				return func() {
+					defer func() {
+						if v := recover(); v != nil {
+							told <- panicked{v.(string), string(debug.Stack())}
+							runtime.Goexit() // where a process would end; what it leaves is left to the test's
+						}
+					}()
+					f()
+				}
 			}
 			go func() {
 				_ = server.Serve(t.Context(), forwarder.Listener{Listener: ln, Target: "sql01.corp.example:1433"})

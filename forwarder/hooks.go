@@ -15,29 +15,29 @@ type Hooks struct {
 
 // Summary describes one connection that has ended.
 type Summary struct {
-	Target string
-	ID     string
+	Target string        // of the Listener that accepted it
+	ID     string        // as NewID made it
 	Up     int64         // bytes from the app to the target
 	Down   int64         // bytes from the target to the app
 	Dial   time.Duration // from accept until the target was reached or given up
 	Took   time.Duration // from accept to the end
 	Cause  Cause
-	Err    error // what went wrong, nil where nothing did
+	Err    error // nil where nothing went wrong; may be a Reasoner or LogAttrer
 }
 
-func (h *Hooks) accepted(target string) {
+func (h *Hooks) tellAccepted(target string) {
 	if h.Accepted != nil {
 		h.Accepted(target)
 	}
 }
 
-func (h *Hooks) dialled(target string, took time.Duration, err error) {
+func (h *Hooks) tellDialled(target string, took time.Duration, err error) {
 	if h.Dialled != nil {
 		h.Dialled(target, took, err)
 	}
 }
 
-func (h *Hooks) closed(s Summary) {
+func (h *Hooks) tellClosed(s Summary) {
 	if h.Closed != nil {
 		h.Closed(s)
 	}

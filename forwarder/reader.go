@@ -17,8 +17,8 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // something to read, so that a connection which waits holds none.
 type reader struct {
 	conn net.Conn
-	raw  syscall.RawConn                   // conn's, where the system lets us wait on it
-	wait interface{ WaitReadable() error } // conn itself, where it can
+	raw  syscall.RawConn // conn's, where the system lets us wait on it
+	wait ReadWaiter      // conn itself, where it can
 
 	buf     *[bufferSize]byte
 	n       int
@@ -28,7 +28,7 @@ type reader struct {
 
 func newReader(conn net.Conn) *reader {
 	r := &reader{conn: conn}
-	r.wait, _ = conn.(interface{ WaitReadable() error })
+	r.wait, _ = conn.(ReadWaiter)
 	if c, ok := conn.(*net.TCPConn); ok {
 		r.raw = rawConn(c)
 		r.attempt = r.readNow
@@ -36,7 +36,7 @@ func newReader(conn net.Conn) *reader {
 	return r
 }
 
-// read returns what has arrived, in a buffer that stays borrowed until done.
+// read returns what has arrived, in a buffer that stays borrowed until giveBack.
 func (r *reader) read() ([]byte, error) {
 	if r.raw != nil {
 		return r.readRaw()
@@ -57,8 +57,8 @@ func (r *reader) borrow() {
 	}
 }
 
-// done gives the buffer back.
-func (r *reader) done() {
+// giveBack ends the loan of a buffer.
+func (r *reader) giveBack() {
 	if r.buf != nil {
 		buffers.Put(r.buf)
 		r.buf = nil

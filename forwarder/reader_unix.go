@@ -41,7 +41,7 @@ func (r *reader) readNow(fd uintptr) bool {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			r.done()
+			r.giveBack()
 			return false
 		}
 		return true

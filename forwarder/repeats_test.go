@@ -50,12 +50,12 @@ func (j *journal) Reset() {
 }
 
 // failing has every dial of b fail for the reason that why points to.
-func failing(b *bench, why *labelled) {
+func failing(b *testbed, why *labelled) {
 	b.server.Dial = func(context.Context, forwarder.Request) (net.Conn, error) { return nil, fmt.Errorf("dial: %w", *why) }
 }
 
 // fail makes n connections that fail.
-func (b *bench) fail(t *testing.T, n int) {
+func (b *testbed) fail(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		app, err := b.ln.Dial()
@@ -69,7 +69,7 @@ func (b *bench) fail(t *testing.T, n int) {
 }
 
 // said is what the log has, in short: each line's message, reason and count.
-func (b *bench) said(t *testing.T) (lines []string) {
+func (b *testbed) said(t *testing.T) (lines []string) {
 	t.Helper()
 	for line := range strings.Lines(b.log.String()) {
 		var e struct {
@@ -102,14 +102,14 @@ func wantLines(t *testing.T, got, want []string) {
 func TestOfAStormTenLinesAreWrittenAndTheRestIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why := labelled("no_listener")
-		b := start(t, func(b *bench) { failing(b, &why) })
+		b := start(t, func(b *testbed) { failing(b, &why) })
 		b.fail(t, 500)
 		want := repeated("connection closed no_listener 0", 10)
 		wantLines(t, b.said(t), want)
 
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		want = append(want, "connections failed alike no_listener 490")
+		want = append(want, "similar failures suppressed no_listener 490")
 		wantLines(t, b.said(t), want)
 
 		b.fail(t, 10) // in a new window, and not one too many
@@ -126,7 +126,7 @@ func TestOfAStormTenLinesAreWrittenAndTheRestIsCounted(t *testing.T) {
 func TestAnotherReasonIsNotDrownedByAStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why := labelled("no_listener")
-		b := start(t, func(b *bench) { failing(b, &why) })
+		b := start(t, func(b *testbed) { failing(b, &why) })
 		b.fail(t, 100)
 		why = "unauthorized"
 		b.fail(t, 1)
@@ -139,7 +139,7 @@ func TestAnotherReasonIsNotDrownedByAStorm(t *testing.T) {
 func TestAShutdownTellsWhatWasCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why := labelled("no_listener")
-		b := start(t, func(b *bench) { failing(b, &why) })
+		b := start(t, func(b *testbed) { failing(b, &why) })
 		b.fail(t, 13)
 		began := time.Now()
 		b.stop()
@@ -147,14 +147,14 @@ func TestAShutdownTellsWhatWasCounted(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("Serve has waited %v for a window's end", took)
 		}
-		wantLines(t, b.said(t), append(repeated("connection closed no_listener 0", 10), "connections failed alike no_listener 3"))
+		wantLines(t, b.said(t), append(repeated("connection closed no_listener 0", 10), "similar failures suppressed no_listener 3"))
 	})
 }
 
 func TestAtLevelDebugEveryConnectionHasItsLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why := labelled("no_listener")
-		b := start(t, func(b *bench) {
+		b := start(t, func(b *testbed) {
 			failing(b, &why)
 			b.server.Logger = slog.New(slog.NewJSONHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		})

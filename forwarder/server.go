@@ -2,33 +2,12 @@ package forwarder
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 )
-
-// DialFunc opens the remote half of one connection. The returned connection
-// should have a CloseWrite method; without one the target does not learn that
-// the app has ended its stream. Closing it without CloseWrite must look like a
-// connection that broke off. The error may have a LogAttrs() []slog.Attr method
-// whose attributes join the connection's log line. What its Reason() string method
-// returns, one of a fixed set of labels, tells failures apart that repeat.
-type DialFunc func(ctx context.Context, req Request) (net.Conn, error)
-
-// Request says what to dial.
-type Request struct {
-	// Target is that of the Listener that accepted the connection.
-	Target string
-	// ID is the connection's id, as it stands in the log.
-	ID string
-	// Last is closed when the app has ended without a byte: a dial may finish
-	// what it is doing but not try again.
-	Last <-chan struct{}
-}
 
 // Listener accepts connections that are meant for Target.
 type Listener struct {
@@ -62,16 +41,16 @@ type Server struct {
 	// a half-close, and again until it says yes. errors.ErrUnsupported means that
 	// it can never tell, another error that it cannot now. Nil is never asked.
 	AppClosed func(app, us netip.AddrPort) (bool, error)
-	// Logger receives one line per connection, at its end, but of those that fail
-	// alike ten in ten seconds and then their number; at level debug, one of each.
-	// Nil discards.
+	// Logger receives one line per connection, at its end. Of connections that fail
+	// for the same reason within ten seconds the first ten have their line, and one
+	// more says how many others there were; at level debug each has its own. Nil
+	// discards.
 	Logger *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
-	// Panicked is called on a goroutine that panics, with the panic's value and
-	// the goroutine's stack, and ends the process. If it returns, or is nil, the
-	// panic takes its course.
-	Panicked func(value any, stack []byte)
+	// Guard wraps what runs on each goroutine: the function it returns is what the
+	// goroutine runs, and may recover from f's panic. Nil leaves f as it is.
+	Guard func(f func()) func()
 }
 
 // Serve accepts from listeners until ctx ends. It then still accepts while
@@ -84,15 +63,12 @@ func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
 	run := &run{
 		Server:  s,
 		slots:   make(chan struct{}, s.maxConnections()),
-		dialers: dialers{jobs: make(chan func()), over: serving.Done(), panicked: s.Panicked},
-		repeats: newRepeats(s.logger(), s.Panicked),
+		dialers: dialers{jobs: make(chan func()), over: serving.Done(), guarded: s.guarded},
+		repeats: newRepeats(s.logger(), s.guarded),
 	}
 	var loops sync.WaitGroup
 	for _, ln := range listeners {
-		loops.Go(func() {
-			defer guard(s.Panicked).raise()
-			run.accept(serving, ln)
-		})
+		loops.Go(s.guarded(func() { run.accept(serving, ln) }))
 	}
 
 	<-ctx.Done()
@@ -112,101 +88,14 @@ func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
 type run struct {
 	*Server
 	slots   chan struct{} // one per connection that is dialled or open
-	full    sync.Once     // tells about the first connection that has to wait
+	full    sync.Once     // logs the first connection that has to wait
 	dialers dialers
 	repeats *repeats
 	conns   sync.WaitGroup
 
 	mu   sync.Mutex
-	open int
+	open int           // connections accepted and not ended, those that wait for a slot too
 	idle chan struct{} // closed when open falls to 0; nil when nobody waits
-}
-
-// The pauses after an accept failed: descriptors come back soon or not at all.
-const (
-	minAcceptPause = 5 * time.Millisecond
-	maxAcceptPause = time.Second
-	// acceptSettled is how long accept has to work before a failure is over: while
-	// descriptors are scarce, each that comes back is taken at once.
-	acceptSettled = 10 * time.Second
-)
-
-// accept serves ln until it is closed.
-func (r *run) accept(ctx context.Context, ln Listener) {
-	var pause time.Duration
-	var failed time.Time // when accept last failed, until that has passed
-	var late int         // how many more may have waited long for a slot
-	for {
-		app, err := ln.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if failed.IsZero() {
-				r.logger().LogAttrs(ctx, slog.LevelError, "accept fails, trying on",
-					slog.String("endpoint", ln.Target), slog.Any("error", err), slog.String("next", acceptRemedy(err)))
-			}
-			failed = time.Now()
-			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-			if !sleep(ctx, pause) {
-				return
-			}
-			continue
-		}
-		pause = 0
-		if !failed.IsZero() && time.Since(failed) >= acceptSettled {
-			failed = time.Time{}
-			r.logger().LogAttrs(ctx, slog.LevelInfo, "accept works again", slog.String("endpoint", ln.Target))
-		}
-		accepted := time.Now()
-		prepare(app)
-		r.began()
-		c := newConn(r, app, ln, accepted)
-		waited, reserved := r.reserve(ctx, ln.Target)
-		if !reserved {
-			c.turnAway(ctx)
-			return
-		}
-		if waited {
-			late = acceptQueue
-		}
-		c.late = late > 0
-		late = max(0, late-1)
-		r.conns.Add(1)
-		r.dialers.run(func() { c.serve(ctx) })
-	}
-}
-
-// acceptQueue is how many connections the kernel keeps for us to accept, where
-// nobody has changed that: net.core.somaxconn.
-const acceptQueue = 4096
-
-// acceptRemedy is what to do about an accept that failed.
-func acceptRemedy(err error) string {
-	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		return "raise the limit of open files (ulimit -n): a connection takes two"
-	}
-	return "none, if it passes: connections wait in the kernel's queue meanwhile"
-}
-
-// reserve takes a slot, waiting while all are taken, unless ctx ends first.
-func (r *run) reserve(ctx context.Context, target string) (waited, reserved bool) {
-	select {
-	case r.slots <- struct{}{}:
-		return false, true
-	default:
-	}
-	r.full.Do(func() {
-		r.logger().LogAttrs(ctx, slog.LevelWarn, "connections have to wait: the limit is reached",
-			slog.Int("limit", cap(r.slots)), slog.String("endpoint", target),
-			slog.String("next", "raise HYCO_MAX_CONNECTIONS, or find out who keeps so many open"))
-	})
-	select {
-	case r.slots <- struct{}{}:
-		return true, true
-	case <-ctx.Done():
-		return true, false
-	}
 }
 
 // drain returns when no connection is open or DrainTimeout is over.
@@ -214,18 +103,20 @@ func (r *run) drain() {
 	timeout := time.NewTimer(r.drainTimeout())
 	defer timeout.Stop()
 	select {
-	case <-r.allEnded():
+	case <-r.whenIdle():
 	case <-timeout.C:
 	}
 }
 
-func (r *run) began() {
+// countOpened counts a connection that was accepted.
+func (r *run) countOpened() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open++
 }
 
-func (r *run) ended() {
+// countClosed counts a connection that has ended.
+func (r *run) countClosed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open--
@@ -235,9 +126,9 @@ func (r *run) ended() {
 	}
 }
 
-// allEnded returns a channel that is closed at the next moment without an open
+// whenIdle returns a channel that is closed at the next moment without an open
 // connection.
-func (r *run) allEnded() <-chan struct{} {
+func (r *run) whenIdle() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	idle := r.idle
@@ -252,18 +143,6 @@ func (r *run) allEnded() <-chan struct{} {
 	return idle
 }
 
-// sleep pauses for d and reports false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 func (s *Server) dialTimeout() time.Duration  { return orDefault(s.DialTimeout, 30*time.Second) }
 func (s *Server) linger() time.Duration       { return orDefault(s.Linger, 120*time.Second) }
 func (s *Server) drainTimeout() time.Duration { return orDefault(s.DrainTimeout, 25*time.Second) }
@@ -274,6 +153,18 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 		return v
 	}
 	return otherwise
+}
+
+func (s *Server) limits() limits {
+	return limits{dial: s.dialTimeout(), linger: s.linger(), idle: max(0, s.IdleTimeout), asks: s.AppClosed != nil}
+}
+
+// guarded returns f as it runs on a goroutine of its own.
+func (s *Server) guarded(f func()) func() {
+	if s.Guard == nil {
+		return f
+	}
+	return s.Guard(f)
 }
 
 func (s *Server) logger() *slog.Logger {

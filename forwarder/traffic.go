@@ -9,13 +9,13 @@ type Traffic struct {
 	Down atomic.Int64 // bytes that apps have taken from the remote side
 }
 
-func (t *Traffic) sent(n int) {
+func (t *Traffic) addUp(n int) {
 	if t != nil {
 		t.Up.Add(int64(n))
 	}
 }
 
-func (t *Traffic) delivered(n int) {
+func (t *Traffic) addDown(n int) {
 	if t != nil {
 		t.Down.Add(int64(n))
 	}

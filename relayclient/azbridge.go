@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Azbridge opens a tunnel to an azbridge that forwards with -T (PROTOCOL §7.1).
+// Azbridge opens a tunnel to an azbridge that forwards with -T (docs/relay-protocol.md §7.1).
 // PortName is the name of the port there, of 1 to 255 bytes. The listener answers
 // before it dials its target.
 func Azbridge(portName string) Opening { return azbridge{portName} }
@@ -24,32 +24,32 @@ const (
 // for: a stream.
 var azbridgeHead = [3]byte{1, 0, 0}
 
-func (a azbridge) open(c *Conn, _ string) error {
+func (a azbridge) open(c *Conn, _ string) (opened, error) {
 	// Two messages: the reference client reads the name as a message of its own.
 	for _, message := range [][]byte{append(azbridgeHead[:], byte(len(a.port))), []byte(a.port)} {
 		if _, err := c.Write(message); err != nil {
-			return err
+			return opened{}, err
 		}
 	}
 	var answer [3]byte
 	n, err := io.ReadFull(c, answer[:])
 	switch {
 	case n == 0 && ended(err):
-		return &openingError{reason: reasonAzbridgePortName, text: fmt.Sprintf("azbridge has no port %q on this hybrid connection", a.port)}
+		return opened{}, &openingError{reason: reasonAzbridgePortName, text: fmt.Sprintf("azbridge has no port %q on this hybrid connection", a.port)}
 	case ended(err):
-		return notUnderstood("azbridge")
+		return opened{}, notUnderstood("azbridge")
 	case err != nil:
-		return err
+		return opened{}, err
 	}
 	switch answer {
 	case azbridgeHead:
-		return nil
+		return opened{}, nil
 	case [3]byte{0, 0, 0}:
-		return &openingError{reason: reasonAzbridgeVersion, text: "azbridge does not know version 1.0 of its preamble"}
+		return opened{}, &openingError{reason: reasonAzbridgeVersion, text: "azbridge does not know version 1.0 of its preamble"}
 	case [3]byte{0, 0, 1}:
-		return &openingError{reason: reasonAzbridgeDatagramOnly, text: fmt.Sprintf("azbridge's port %q forwards datagrams (UDP)", a.port)}
+		return opened{}, &openingError{reason: reasonAzbridgeDatagramOnly, text: fmt.Sprintf("azbridge's port %q forwards datagrams (UDP)", a.port)}
 	case [3]byte{0, 0, 0xff}:
-		return &openingError{reason: reasonAzbridgeStreamOnly, text: fmt.Sprintf("azbridge says that its port %q forwards no datagrams, which it was not asked for", a.port)}
+		return opened{}, &openingError{reason: reasonAzbridgeStreamOnly, text: fmt.Sprintf("azbridge says that its port %q forwards no datagrams, which it was not asked for", a.port)}
 	}
-	return notUnderstood("azbridge")
+	return opened{}, notUnderstood("azbridge")
 }

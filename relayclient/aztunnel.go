@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Aztunnel opens a tunnel to an aztunnel listener (PROTOCOL §7.3), which dials
+// Aztunnel opens a tunnel to an aztunnel listener (docs/relay-protocol.md §7.3), which dials
 // target, host:port, if its list of targets allows that, and answers then.
 //
 // That listener ends both directions at the first Close. So the Conn keeps ours
@@ -39,32 +39,31 @@ var targetReasons = map[string]string{
 	"dns_timeout":         reasonTargetDNSTimeout,
 }
 
-func (a aztunnel) open(c *Conn, id string) error {
+func (a aztunnel) open(c *Conn, id string) (opened, error) {
 	envelope, err := json.Marshal(struct {
 		Version  int    `json:"version"`
 		Target   string `json:"target"`
 		BridgeID string `json:"bridge_id"`
 	}{1, a.target, id})
 	if err != nil {
-		return err
+		return opened{}, err
 	}
 	if err := c.writeText(envelope); err != nil {
-		return err
+		return opened{}, err
 	}
 	text, err := readObject(c)
 	if err != nil {
-		return err
+		return opened{}, err
 	}
 	var answer struct {
 		OK          *bool
 		Error, Code string
 	}
 	if err := json.Unmarshal(text, &answer); err != nil || answer.OK == nil {
-		return notUnderstood("aztunnel")
+		return opened{}, notUnderstood("aztunnel")
 	}
 	if *answer.OK {
-		c.reached, c.whole = true, true
-		return nil
+		return opened{reached: true, closesBoth: true}, nil
 	}
 	failed := &openingError{reason: reasonTargetFailed, text: fmt.Sprintf("the listener did not reach %s", a.target)}
 	if reason, ok := targetReasons[answer.Code]; ok {
@@ -74,7 +73,7 @@ func (a aztunnel) open(c *Conn, id string) error {
 	if answer.Error != "" {
 		failed.text += ": " + answer.Error // which the DialError makes fit for a line
 	}
-	return failed
+	return opened{}, failed
 }
 
 // readObject reads one JSON object and not a byte more: the target's first bytes

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,42 +16,42 @@ import (
 	"time"
 )
 
-// Client joins hybrid connections of one relay namespace.
-// Its fields may be changed until the first Dial; it is safe for concurrent use.
-// Whoever made it closes it.
+// Client joins hybrid connections of one relay namespace. Its fields may be changed until
+// the first call of a method; from then on it is safe for concurrent use. Whoever made it
+// closes it.
 type Client struct {
-	// Endpoint is the namespace's host, with a port where it is not 443:
+	// Namespace is the host of the relay namespace, with a port where that is not 443:
 	// "contoso.servicebus.windows.net".
-	Endpoint string
+	Namespace string
 	// RootCAs are trusted to sign the relay's certificate. Nil means the system's.
 	RootCAs *x509.CertPool
-	// Proxy chooses the proxy, once: the URL's scheme is http, https, socks5 or
-	// socks5h, and its user's credentials are presented. Nil means HTTPS_PROXY and
-	// NO_PROXY of the environment.
+	// Proxy chooses the proxy, and is asked once. The scheme of the URL that it returns is
+	// http, https, socks5 or socks5h, and the credentials in it are presented; nil means no
+	// proxy. A nil Proxy means HTTPS_PROXY and NO_PROXY of the environment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// KeepAlive is the silence after which a tunnel is pinged. Zero means 30 s,
-	// well below the four minutes after which load balancers forget a connection.
+	// KeepAlive is the silence after which a tunnel is pinged. Zero means 30 s, well below
+	// the four minutes after which load balancers forget a connection
+	// (docs/relay-protocol.md §5).
 	KeepAlive time.Duration
-	// WarmConnections is how many finished TLS connections are kept ready while
-	// the namespace is in use. Zero means none. Through a proxy there are none.
+	// WarmConnections is how many finished TLS connections are kept ready while the
+	// namespace is in use. Zero means none. Through a proxy there are none.
 	WarmConnections int
 	// UserAgent is sent as Relay-User-Agent. Empty means "hyco-sidecar".
 	UserAgent string
-	// Nameserver connects to whom names are asked from, in place of the address of
-	// /etc/resolv.conf. Nil means that address.
+	// Nameserver connects to a nameserver, in place of the one in /etc/resolv.conf that
+	// network and address name. Nil connects to that one.
 	Nameserver func(ctx context.Context, network, address string) (net.Conn, error)
-	// Control prepares the sockets of all connections, as [net.Dialer]'s does; but not
-	// those that a Nameserver makes. Nil does nothing.
+	// Control prepares the sockets of all connections, as the Control of a [net.Dialer]
+	// does, but not those that a Nameserver makes. Nil does nothing.
 	Control func(network, address string, c syscall.RawConn) error
 	// Logger receives a debug line per attempt. Nil discards.
 	Logger *slog.Logger
-
 	// Hooks are told what happens.
 	Hooks Hooks
-	// Panicked is called on a goroutine of the client's or of a Conn's that
-	// panics, with the panic's value and the goroutine's stack, and ends the
-	// process. If it returns, or is nil, the panic takes its course.
-	Panicked func(value any, stack []byte)
+	// Guard wraps every function of the client and its Conns that runs on a goroutine of
+	// its own, for a program that has something to do when one panics. A Guard that
+	// recovers a panic ends the process. Nil leaves functions as they are.
+	Guard func(f func()) func()
 
 	configured  sync.Once
 	config      *tls.Config
@@ -61,59 +60,56 @@ type Client struct {
 	proxyErr    error
 	names       nameCache
 	keyExchange atomic.Uint32 // a tls.CurveID that the relay asked for; 0 = none
-	warm        warmth
+	warm        warmPool
 
-	attemptTimeout time.Duration // tests are less patient; zero means attemptTimeout
+	attemptTimeout time.Duration // for tests; zero means the constant of this name
 }
 
 // Hooks are told what happens. Each may be nil, and must not block.
 type Hooks struct {
-	// Attempted is called at the end of every attempt to join, on the goroutine
-	// that dials.
+	// Attempted is called at the end of every attempt to join, on the goroutine that
+	// called Dial.
 	Attempted func(Attempt)
 }
 
-func (h *Hooks) attempted(a Attempt) {
-	if h.Attempted != nil {
-		h.Attempted(a)
-	}
-}
-
-// Close gives back what the client keeps ready. Connections that were dialled
-// are their owners' and stay.
+// Close closes the connections that are kept ready and waits for the client's goroutines.
+// Conns stay open: whoever dialled them closes them. Dial still works afterwards, and keeps
+// nothing ready.
 func (c *Client) Close() { c.warm.close() }
 
 // Request is one connection to be made.
 type Request struct {
 	// Entity names the hybrid connection; it may contain slashes.
 	Entity string
-	// Tokens signs for Entity; with a *[Rollover] a token that is refused is
-	// followed by another. Nil sends no token, which works for hybrid connections
-	// that do not require client authorization.
+	// Tokens signs for Entity; with a *[Rollover] a token that is refused is followed by
+	// another. Nil sends no token, which works for hybrid connections that do not require
+	// client authorization.
 	Tokens TokenSource
-	// ID becomes the relay's tracking id and the listener's id of the
-	// connection, for every attempt. Empty means a fresh GUID.
+	// ID is sent as sb-hc-id in every attempt, and becomes the relay's tracking id and the
+	// listener's id of the connection (docs/relay-protocol.md §3.1). It is a GUID, which
+	// some listeners insist on. Empty means a fresh one.
 	ID string
 	// Opening is what the listener expects first. Nil means raw bytes, as a Hybrid
-	// Connection Manager does. An opening that fails is not tried again.
+	// Connection Manager does (docs/relay-protocol.md §7.2). An opening that fails is not
+	// tried again.
 	Opening Opening
-	// Last, once closed, makes the attempt in progress the last one: the caller
-	// still wants a connection that is nearly there but not to go on trying.
-	// Nil means never.
+	// Last, once closed, makes the attempt in progress the last one: the caller still wants
+	// a connection that is nearly there but not to go on trying. Nil means never.
 	Last <-chan struct{}
 }
 
-// Dial joins the hybrid connection named in req. What may pass is tried again,
-// with growing jittered pauses, until ctx ends; nothing is retried once a
-// listener has taken the connection. The caller closes the returned Conn.
-// The error is always a *[DialError].
+// Dial joins the hybrid connection named in req and returns a tunnel to its listener, which
+// the caller closes. What may pass is tried again, with growing jittered pauses, until ctx
+// ends or req.Last is closed; nothing is retried once a listener has taken the connection
+// (docs/relay-protocol.md §3.4). One attempt takes ten seconds at most, and an opening
+// twenty. The Conn does not depend on ctx. The error is always a *[DialError].
 func (c *Client) Dial(ctx context.Context, req Request) (conn *Conn, err error) {
 	if req.ID == "" {
 		req.ID = NewID()
 	}
-	failed := c.persist(ctx, req, func(credential *choice) (failed *DialError) {
+	failed := c.retry(ctx, req, func(credential *choice) (failed *DialError) {
 		if conn, failed = c.attempt(ctx, req, credential); failed == nil {
-			failed = c.introduce(ctx, conn, req)
+			failed = c.sendPreamble(ctx, conn, req)
 		}
 		return failed
 	})
@@ -123,76 +119,22 @@ func (c *Client) Dial(ctx context.Context, req Request) (conn *Conn, err error) 
 	return conn, nil
 }
 
-// persist tries until that succeeds, makes no sense any more, or ctx ends. A
-// token that is refused is followed by another at once.
-func (c *Client) persist(ctx context.Context, req Request, try func(*choice) *DialError) *DialError {
-	var last *DialError
-	pause := firstPause
-	credential := choose(req.Tokens)
-	for attempts := 1; ; attempts++ {
-		failed := try(credential)
-		if failed == nil || failed.tokenTaken() {
-			credential.accepted()
-		}
-		if failed == nil {
-			return nil
-		}
-		if ctx.Err() == nil || last == nil {
-			last = failed
-		} // else the caller's time ended this attempt; the one before says why it took so long
-		last.Attempts = attempts
-		if ctx.Err() == nil && credential.refused(failed) {
-			continue
-		}
-		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
-			return credential.verdict(last)
-		}
-		pause = min(2*pause, maxPause)
-	}
-}
-
-// The pauses between attempts: short at first, since a listener that
-// reconnects is back within seconds.
-const (
-	firstPause = 500 * time.Millisecond
-	maxPause   = 5 * time.Second
-)
-
-// jitter spreads senders that failed together over [d/2, d).
-func jitter(d time.Duration) time.Duration {
-	return d/2 + mathrand.N(d/2)
-}
-
-// wait pauses for d and reports whether another attempt should be made. It does
-// not pause when ctx would end meanwhile: the caller gets its answer now.
-func wait(ctx context.Context, d time.Duration, last <-chan struct{}) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
-		return false
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return false
-	case <-last:
-		return false
-	}
-	select {
-	case <-last:
-		return false
-	default:
-		return ctx.Err() == nil
-	}
-}
-
-// NewID returns a random GUID in lower case, as senders identify connections.
+// NewID returns a random GUID in lower case (version 4, RFC 9562 §5.4), as senders identify
+// connections.
 func NewID() string {
 	var b [16]byte
 	rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40 // version 4, RFC 9562 §5.4
+	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// guarded is f as it runs on a goroutine of its own. Every goroutine begins with it.
+func (c *Client) guarded(f func()) func() {
+	if c.Guard != nil {
+		return c.Guard(f)
+	}
+	return f
 }
 
 // tlsConfig is made once, so that TLS sessions are resumed.
@@ -204,7 +146,7 @@ func (c *Client) tlsConfig() *tls.Config {
 			RootCAs:            c.RootCAs,
 			ClientSessionCache: tls.NewLRUClientSessionCache(0),
 			NextProtos:         []string{"http/1.1"},
-			// Small first records help a browser; a tunnel they only cost.
+			// Small first records let a browser show a page sooner; a tunnel gains nothing.
 			DynamicRecordSizingDisabled: true,
 		}
 	})
@@ -213,18 +155,18 @@ func (c *Client) tlsConfig() *tls.Config {
 
 // address is the relay's host:port.
 func (c *Client) address() string {
-	if _, _, err := net.SplitHostPort(c.Endpoint); err == nil {
-		return c.Endpoint
+	if _, _, err := net.SplitHostPort(c.Namespace); err == nil {
+		return c.Namespace
 	}
-	return net.JoinHostPort(c.Endpoint, "443")
+	return net.JoinHostPort(c.Namespace, "443")
 }
 
 // host is the relay's name.
 func (c *Client) host() string {
-	if host, _, err := net.SplitHostPort(c.Endpoint); err == nil {
+	if host, _, err := net.SplitHostPort(c.Namespace); err == nil {
 		return host
 	}
-	return c.Endpoint
+	return c.Namespace
 }
 
 func (c *Client) keepAlive() time.Duration {

@@ -42,12 +42,12 @@ func TestClockSaysHowFarTheWayLeads(t *testing.T) {
 	closed.Close()
 	w := start(t, nil)
 	silent := plainListener(t)
-	impatient := &relayclient.Client{Endpoint: silent}
+	impatient := &relayclient.Client{Namespace: silent}
 	impatient.SetAttemptTimeout(200 * time.Millisecond)
-	expectClockError(t, &relayclient.Client{Endpoint: "contoso.invalid"}, relayclient.StageResolve, "relay_name_unknown")
-	expectClockError(t, &relayclient.Client{Endpoint: closed.Addr().String()}, relayclient.StageConnect, "relay_unreachable")
-	expectClockError(t, &relayclient.Client{Endpoint: w.addr}, relayclient.StageTLS, "tls_untrusted")
-	expectClockError(t, &relayclient.Client{Endpoint: plainServer(t, "220 mail\r\n")}, relayclient.StageTLS, "tls_failed")
+	expectClockError(t, &relayclient.Client{Namespace: "contoso.invalid"}, relayclient.StageResolve, "relay_name_unknown")
+	expectClockError(t, &relayclient.Client{Namespace: closed.Addr().String()}, relayclient.StageConnect, "relay_unreachable")
+	expectClockError(t, &relayclient.Client{Namespace: w.addr}, relayclient.StageTLS, "tls_untrusted")
+	expectClockError(t, &relayclient.Client{Namespace: plainServer(t, "220 mail\r\n")}, relayclient.StageTLS, "tls_failed")
 	expectClockError(t, impatient, relayclient.StageTLS, "tls_failed")
 }
 
@@ -67,7 +67,7 @@ func expectClockError(t *testing.T, c *relayclient.Client, stage relayclient.Sta
 	_, err := c.Clock(t.Context())
 	e, ok := err.(*relayclient.DialError)
 	if !ok || e.Stage != stage || e.Reason() != reason || strings.Contains(e.Error(), "hybrid connection") {
-		t.Errorf("%s: got %v, want %s at stage %s", c.Endpoint, err, reason, stage)
+		t.Errorf("%s: got %v, want %s at stage %s", c.Namespace, err, reason, stage)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestDescriptionOfSomethingElse(t *testing.T) {
 		defer server.Close()
 		roots := x509.NewCertPool()
 		roots.AddCert(server.Certificate())
-		client := &relayclient.Client{Endpoint: server.Listener.Addr().String(), RootCAs: roots}
+		client := &relayclient.Client{Namespace: server.Listener.Addr().String(), RootCAs: roots}
 		_, err := client.Describe(t.Context(), relayclient.Request{Entity: "orders-hc"})
 		if failed, _ := errors.AsType[*relayclient.DialError](err); failed == nil || failed.Reason() != reason {
 			t.Errorf("%q: got %v", body, err)

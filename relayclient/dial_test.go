@@ -89,9 +89,9 @@ func start(t *testing.T, adjust func(*fakerelay.Server)) *world {
 	w.addr = "localhost:" + port(ln)
 	serve(t, func(ctx context.Context) error { return w.relay.Serve(ctx, ln) })
 	w.client = &relayclient.Client{
-		Endpoint: w.addr,
-		RootCAs:  w.roots,
-		Logger:   slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Namespace: w.addr,
+		RootCAs:   w.roots,
+		Logger:    slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return w
 }
@@ -290,7 +290,7 @@ func TestRequestIsWhatTheRelayExpects(t *testing.T) {
 }
 
 func TestEntityNamesWithSlashes(t *testing.T) {
-	c := &relayclient.Client{Endpoint: "Contoso.servicebus.windows.net:8443"}
+	c := &relayclient.Client{Namespace: "Contoso.servicebus.windows.net:8443"}
 	got := c.ConnectURL(relayclient.Request{Entity: "team a/orders-hc", ID: "x"})
 	want := "wss://Contoso.servicebus.windows.net:8443/$hc/team%20a/orders-hc?sb-hc-action=connect&sb-hc-id=x"
 	if got != want {
@@ -482,12 +482,12 @@ func TestNetworkFailuresNameTheirStage(t *testing.T) {
 		stage     relayclient.Stage
 		temporary bool
 	}{
-		{"a name that does not exist", &relayclient.Client{Endpoint: "contoso.invalid"}, relayclient.StageResolve, true},
-		{"a closed port", &relayclient.Client{Endpoint: closed.Addr().String()}, relayclient.StageConnect, true},
-		{"an unknown authority", &relayclient.Client{Endpoint: w.addr}, relayclient.StageTLS, false},
+		{"a name that does not exist", &relayclient.Client{Namespace: "contoso.invalid"}, relayclient.StageResolve, true},
+		{"a closed port", &relayclient.Client{Namespace: closed.Addr().String()}, relayclient.StageConnect, true},
+		{"an unknown authority", &relayclient.Client{Namespace: w.addr}, relayclient.StageTLS, false},
 		{"another name's certificate", other.client, relayclient.StageTLS, false},
-		{"a plain server", &relayclient.Client{Endpoint: plainServer(t, "220 mail.corp.example ESMTP\r\n")}, relayclient.StageTLS, true},
-		{"a server that hangs up", &relayclient.Client{Endpoint: plainServer(t, "")}, relayclient.StageTLS, true},
+		{"a plain server", &relayclient.Client{Namespace: plainServer(t, "220 mail.corp.example ESMTP\r\n")}, relayclient.StageTLS, true},
+		{"a server that hangs up", &relayclient.Client{Namespace: plainServer(t, "")}, relayclient.StageTLS, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := dialOnce(t, test.client)

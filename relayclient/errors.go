@@ -80,9 +80,9 @@ type TokenKind int
 
 // The kinds of tokens.
 const (
-	SignedToken    TokenKind = iota // a shared access signature that was made from a key for this dial
+	SignedToken    TokenKind = iota // a shared access signature made here from a key
 	NoToken                         // none was presented
-	ReadyMadeToken                  // a shared access signature that was made elsewhere, a [SharedAccessSignature]
+	ReadyMadeToken                  // a shared access signature made elsewhere, see [SharedAccessSignature]
 	BearerToken                     // a token of Entra ID
 )
 

@@ -42,15 +42,18 @@ const WarmLife = warmLife
 
 // Upgraded returns a Conn over raw as if raw had just answered 101.
 func Upgraded(raw net.Conn, keepAlive time.Duration) *Conn {
-	return newConn(raw, raw, nil, keepAlive, nil)
+	return newConn(raw, raw, nil, keepAlive, unguarded)
 }
 
-// Guarded is Upgraded with a client's Panicked.
-func Guarded(raw net.Conn, keepAlive time.Duration, panicked func(value any, stack []byte)) *Conn {
-	return newConn(raw, raw, nil, keepAlive, panicked)
+// Guarded is Upgraded with a client's Guard.
+func Guarded(raw net.Conn, keepAlive time.Duration, guard func(f func()) func()) *Conn {
+	return newConn(raw, raw, nil, keepAlive, guard)
 }
 
-// UpgradedTLS is the same with TLS over tcp.
+// unguarded is what a client without a Guard does.
+func unguarded(f func()) func() { return f }
+
+// UpgradedTLS returns a Conn over TLS over tcp, as if that had just answered 101.
 func UpgradedTLS(t testing.TB, tcp *net.TCPConn, config *tls.Config) *Conn {
 	t.Helper()
 	s := newSocket(tcp)
@@ -59,7 +62,7 @@ func UpgradedTLS(t testing.TB, tcp *net.TCPConn, config *tls.Config) *Conn {
 	if err := conn.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	return newConn(conn, conn, s, time.Hour, nil)
+	return newConn(conn, conn, s, time.Hour, unguarded)
 }
 
 // Sanitize is sanitize.
@@ -89,7 +92,7 @@ func Names(address string, now func() time.Time) *net.Resolver {
 	c := &nameCache{now: now}
 	return c.resolver(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}, nil)
+	}, unguarded)
 }
 
 // WaitDrained waits until the connection has ended after the peer's Close.
@@ -102,10 +105,10 @@ func Present(r *Rollover, good ...TokenSource) string {
 	for c := choose(r); ; {
 		presented = append(presented, strconv.Itoa(r.index(c.source)))
 		if slices.Contains(good, c.source) {
-			c.accepted()
+			c.noteTaken()
 			break
 		}
-		if !c.refused(&DialError{Stage: StageUpgrade, Status: 401, Err: ErrUnauthorized}) {
+		if !c.replace(&DialError{Stage: StageUpgrade, Status: 401, Err: ErrUnauthorized}) {
 			break
 		}
 	}
@@ -113,7 +116,10 @@ func Present(r *Rollover, good ...TokenSource) string {
 }
 
 // Open has an opening said over conn.
-func Open(conn *Conn, o Opening) error { return o.open(conn, "id") }
+func Open(conn *Conn, o Opening) error {
+	_, err := o.open(conn, "id")
+	return err
+}
 
 // Waits reports whether a read has found nothing and waits.
 func (c *Conn) Waits() bool {

@@ -15,7 +15,7 @@ const (
 	opBinary       = 0x2
 	opClose        = 0x8
 	opPing         = 0x9
-	opPong         = 0xA
+	opPong         = 0xa
 )
 
 const (
@@ -28,8 +28,12 @@ const (
 	maxControlPayload = 125
 )
 
-// closeNoStatus stands for a Close frame without a code, RFC 6455 §7.1.5.
-const closeNoStatus = 1005
+// Close codes that mean a complete stream, RFC 6455 §7.4.1.
+const (
+	closeNormal    = 1000
+	closeGoingAway = 1001
+	closeNoStatus  = 1005 // a Close frame without a code, RFC 6455 §7.1.5
+)
 
 var (
 	errMasked      = errors.New("the relay sent a masked frame")
@@ -40,8 +44,7 @@ var (
 	errBadOrder    = errors.New("the relay mixed up the fragments of messages")
 )
 
-// mask is a frame's masking key over and over, which XORBytes takes in
-// strides of a vector.
+// mask is a frame's masking key repeated, which XORBytes takes in strides of a vector.
 type mask [512]byte
 
 // draw chooses a key: a client masks every frame with a fresh, unpredictable
@@ -84,7 +87,7 @@ func controlFrame(opcode byte, payload []byte) []byte {
 	return m.appendMasked(appendHeader(nil, opcode, len(payload), &m), payload)
 }
 
-// closePayload is the body of a Close frame, RFC 6455 §5.5.1.
+// closePayload is the payload of a Close frame, RFC 6455 §5.5.1.
 func closePayload(code uint16, reason string) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, code), reason...)
 }
@@ -105,9 +108,9 @@ func parseClose(payload []byte) (*CloseError, error) {
 	return &CloseError{Code: code, Reason: sanitize(string(payload[2:]))}, nil
 }
 
-// headSize is how many bytes the head of a server's frame has: its header, and
-// of a control frame the payload as well. A shorter result than the bytes in
-// start is not possible; a longer one asks for more before anything is certain.
+// headSize is how many bytes the head of a server's frame has: its header, and of a
+// control frame the payload as well. Start is what has been read of the head. A result
+// longer than start may grow once that much has been read; it is never shorter.
 func headSize(start []byte) (int, error) {
 	if len(start) < 2 {
 		return 2, nil

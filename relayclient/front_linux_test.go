@@ -47,7 +47,7 @@ func front(t *testing.T, serve func(n int, c *tls.Conn)) *relayclient.Client {
 		}
 	})
 	t.Cleanup(func() { end(); ln.Close(); conns.Wait() })
-	client := &relayclient.Client{Endpoint: "localhost:" + port(ln), RootCAs: roots}
+	client := &relayclient.Client{Namespace: "localhost:" + port(ln), RootCAs: roots}
 	t.Cleanup(client.Close)
 	return client
 }

@@ -8,22 +8,40 @@ import (
 	"time"
 )
 
-// CloseError is the relay's or listener's Close frame with a code that does not
-// mean a complete stream.
+// CloseError is a Close frame whose code does not mean a complete stream, of the relay or
+// the listener (docs/relay-protocol.md §6.5).
 type CloseError struct {
-	Code   uint16
-	Reason string // sanitised, at most 123 bytes
+	Code   uint16 // RFC 6455 §7.4
+	Reason string // at most 123 bytes, on one line
 }
 
 func (e *CloseError) Error() string {
 	return fmt.Sprintf("relayclient: the tunnel was closed with code %d %q", e.Code, e.Reason)
 }
 
-// ErrDropped is returned by Read and Write when the tunnel's connection ended
-// without a Close frame: what was received may be incomplete.
+// shutdownReason is what the reference client writes into the Close frame of a half-close;
+// a full close says "CloseAsync" (docs/relay-protocol.md §6.1).
+const shutdownReason = "Shutdown"
+
+// event is what the Close frame means for the far side's direction.
+func (e *CloseError) event() event {
+	switch e.Code {
+	case closeNormal:
+		if e.Reason == shutdownReason {
+			return theyShutDown
+		}
+		return theyClose
+	case closeGoingAway, closeNoStatus:
+		return theyClose
+	}
+	return theyFail
+}
+
+// ErrDropped is returned by Read and Write when the tunnel's connection ended without a
+// Close frame: what was received may be incomplete.
 var ErrDropped = errors.New("relayclient: the tunnel was dropped without a Close frame")
 
-// ErrProtocol is returned by Read when the relay sent what is not WebSocket.
+// ErrProtocol is returned by Read when the relay sent what is not WebSocket (RFC 6455 §5).
 var ErrProtocol = errors.New("relayclient: the relay broke the WebSocket protocol")
 
 // dropped turns an end of the connection beneath into ErrDropped with its cause.
@@ -34,63 +52,62 @@ func dropped(err error) error {
 	return fmt.Errorf("%w: %w", ErrDropped, err)
 }
 
-// inbound takes the bytes out of the frames that arrive. It holds no buffer: a
-// frame's head is collected here, its payload goes straight to the reader, as
-// far as it has arrived. Everything may be cut anywhere. It belongs to the
-// reading goroutine, but for waiting.
+// inbound takes the bytes out of the frames that arrive. It holds no buffer: a frame's head
+// is collected here, its payload goes straight to the reader, as far as it has arrived.
+// Everything may be cut anywhere. It belongs to the reading goroutine, but for waiting.
 type inbound struct {
-	conn   io.Reader
-	socket *socket                           // beneath conn; nil where it is none of ours
-	obey   func(opcode byte, payload []byte) // takes pings and pongs
+	conn          io.Reader
+	socket        *socket                           // beneath conn; nil where it cannot be read without waiting
+	handleControl func(opcode byte, payload []byte) // takes pings and pongs
 
 	head    [2 + maxControlPayload]byte // of the next frame, and a control frame's payload
-	have    int                         // bytes of it collected
+	have    int                         // bytes of head collected
 	left    uint64                      // payload of the current data frame still to come
 	unended bool                        // the message has further fragments
-	ahead   [1]byte                     // see await
-	isAhead bool
-	met     error // what came looked at: nil with a byte ahead, or errNotYet
-	err     error // ends reading: *CloseError (any code), ErrDropped or ErrProtocol
+	ahead   [1]byte                     // the byte that await has read
+	isAhead bool                        // it is the next to be returned
+	probed  error                       // result of the last probe: nil (a byte is ahead), errNotYet, or the end
+	err     error                       // ends reading: *CloseError (any code), ErrDropped or ErrProtocol
 
 	born    time.Time
-	waiting atomic.Int64 // since when a read waits for bytes, one more than the nanoseconds after born; 0 while none does
+	waiting atomic.Int64 // 1 + ns since born when the current read began to wait; 0 = none waits
 }
 
-// await blocks until there are bytes or the end to read. A byte ahead of what
-// was asked for is the only proof of that: everything else may be an empty
-// frame, a ping, or TLS talking to itself.
+// await blocks until there are bytes or the end to read. A byte read ahead is the only
+// proof of bytes: everything else may be an empty frame, a ping, or TLS talking to itself.
 func (in *inbound) await() error {
 	for !in.isAhead {
 		if in.err != nil {
-			return in.err // somebody else may be reading on, see Conn.drain
+			return in.err // Conn.drain may be reading on
 		}
 		if in.socket == nil {
 			return nil
 		}
 		if !in.socket.await(in) {
-			in.came()
+			in.probe()
 		}
 		in.waiting.Store(0)
-		if in.met != nil && in.met != errNotYet {
-			return in.met
+		if in.probed != nil && in.probed != errNotYet {
+			return in.probed
 		}
 	}
 	return nil
 }
 
-// came looks for what await waits for, and notes since when where it is not there.
-func (in *inbound) came() bool {
+// probe reads a byte ahead without waiting and reports whether await is over: there is a
+// byte, or the end. If not, it notes that a read waits from now on.
+func (in *inbound) probe() bool {
 	in.waiting.Store(0)
-	if _, in.met = in.nextNow(in.ahead[:]); in.met == errNotYet {
-		in.waits()
+	if _, in.probed = in.nextNow(in.ahead[:]); in.probed == errNotYet {
+		in.noteWaiting()
 		return false
 	}
-	in.isAhead = in.met == nil
+	in.isAhead = in.probed == nil
 	return true
 }
 
-// read blocks until it can return at least one byte, and returns all that has
-// arrived and fits p.
+// read blocks until it can return at least one byte, and returns all that have arrived and
+// fit p.
 func (in *inbound) read(p []byte) (n int, err error) {
 	if in.isAhead {
 		in.isAhead = false
@@ -106,7 +123,7 @@ func (in *inbound) read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// nextNow is next, but returns errNotYet instead of waiting where that is possible.
+// nextNow is next, but returns errNotYet instead of waiting, where the socket can.
 func (in *inbound) nextNow(p []byte) (int, error) {
 	if in.socket == nil {
 		return in.next(p)
@@ -117,7 +134,7 @@ func (in *inbound) nextNow(p []byte) (int, error) {
 	return n, err
 }
 
-// next returns bytes of one frame, after obeying the control frames before it.
+// next returns bytes of one frame, after handling the control frames before it.
 func (in *inbound) next(p []byte) (int, error) {
 	for in.err == nil {
 		if in.left == 0 {
@@ -138,11 +155,11 @@ func (in *inbound) next(p []byte) (int, error) {
 	return 0, in.err
 }
 
-// advance collects the next frame's head and acts on it once it is whole.
+// advance collects the next frame's head (RFC 6455 §5.2) and acts on it once it is whole.
 func (in *inbound) advance() error {
 	size, err := headSize(in.head[:in.have])
 	if err != nil {
-		return in.violation(err)
+		return in.fail(err)
 	}
 	if in.have < size {
 		n, err := in.receive(in.head[in.have:size])
@@ -158,26 +175,27 @@ func (in *inbound) advance() error {
 	case opClose:
 		end, err := parseClose(head[2:])
 		if err != nil {
-			return in.violation(err)
+			return in.fail(err)
 		}
 		in.err = end
 		return end
 	case opPing, opPong:
-		in.obey(opcode, head[2:])
+		in.handleControl(opcode, head[2:])
 		return nil
 	default:
 		if in.unended != (opcode == opContinuation) {
-			return in.violation(errBadOrder)
+			return in.fail(errBadOrder)
 		}
 	}
 	in.unended = head[0]&finBit == 0
 	if in.left, err = payloadSize(head); err != nil {
-		return in.violation(err)
+		return in.fail(err)
 	}
 	return nil
 }
 
-func (in *inbound) violation(err error) error {
+// fail ends reading with what the relay did wrong.
+func (in *inbound) fail(err error) error {
 	in.err = fmt.Errorf("%w: %w", ErrProtocol, err)
 	return in.err
 }
@@ -185,12 +203,12 @@ func (in *inbound) violation(err error) error {
 // receive reads once from the connection.
 func (in *inbound) receive(p []byte) (int, error) {
 	if in.socket == nil || !in.socket.nowait {
-		in.waits()
+		in.noteWaiting()
 		defer in.waiting.Store(0)
 	}
 	n, err := in.conn.Read(p)
 	switch {
-	case err == nil, n > 0: // the connection will say it again
+	case err == nil, n > 0: // an error beside bytes comes again with the next read
 		return n, nil
 	case errors.Is(err, errNotYet):
 		return 0, errNotYet
@@ -199,11 +217,10 @@ func (in *inbound) receive(p []byte) (int, error) {
 	return 0, in.err
 }
 
-func (in *inbound) waits() { in.waiting.Store(int64(time.Since(in.born)) + 1) }
+func (in *inbound) noteWaiting() { in.waiting.Store(int64(time.Since(in.born)) + 1) }
 
-// waitingSince is when the read in progress began to wait; ok is false while
-// nobody reads. It follows the monotonic clock, so a clock that is set does no
-// harm.
+// waitingSince is when the read in progress began to wait; ok is false while none waits.
+// It follows the monotonic clock, so setting the clock does no harm. Any goroutine may ask.
 func (in *inbound) waitingSince() (since time.Time, ok bool) {
 	ns := in.waiting.Load()
 	return in.born.Add(time.Duration(ns - 1)), ns != 0

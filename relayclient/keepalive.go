@@ -7,15 +7,19 @@ import (
 	"time"
 )
 
-// ErrUnresponsive is returned by Read and Write when the relay left a ping
-// unanswered: the connection is dead although nobody closed it.
+// ErrUnresponsive is returned by Read and Write when the relay left a ping unanswered: the
+// connection is dead although nobody closed it.
 var ErrUnresponsive = errors.New("relayclient: the relay stopped answering")
+
+// errNoPong is what Read and Write return then.
+var errNoPong = fmt.Errorf("%w: no answer to a ping", ErrUnresponsive)
 
 const (
 	// pongTimeout is how long a ping's answer may take.
 	pongTimeout = 10 * time.Second
-	// stallTimeout is the same while data of ours may stand before the ping. It is
-	// about what Linux gives a connection on which nothing gets through.
+	// stallTimeout is how long a ping's answer may take while data of ours may stand before
+	// the ping. It is about what Linux gives a connection on which nothing gets through
+	// (tcp(7), tcp_retries2: 924 s by default).
 	stallTimeout = 15 * time.Minute
 )
 
@@ -23,9 +27,9 @@ const (
 type keepAlive struct {
 	interval time.Duration
 
-	// Only the timer's function touches these.
-	pinged time.Time // when the first unanswered ping was sent, zero when there is none
-	before time.Time // since when the read was waiting then
+	// Only checkAlive touches these.
+	pinged time.Time // when the first unanswered ping was sent; zero when there is none
+	before time.Time // when the read that waited at that moment had begun to wait
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -37,23 +41,20 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 	k.interval = interval
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(interval, func() {
-		defer c.panicked.raise()
-		c.start(c.checkAlive)
-	})
+	k.timer = time.AfterFunc(interval, c.lifetime.guarded(func() { c.lifetime.start(c.checkAlive) }))
 }
 
 // checkAlive runs when the timer fires. Whatever arrives is a sign of life.
 //
-// Silence is judged only by a read that waits: while the app takes no data nobody
-// reads, and an answer may lie unread; pings then only keep the way open. Nor does
-// the relay meet a ping while a target that takes no data holds up what we sent
-// before. So once data was sent that no pong has confirmed, the relay's kernel has
-// the word, which acknowledges as long as the machine is there. After our Close
-// frame no ping may be sent, and the check ends.
+// Silence is judged only by a read that waits: while the app takes no data nobody reads,
+// and an answer may lie unread; pings then only keep the way open. The relay does not meet
+// a ping either while a target that takes no data holds up what we sent before it. So once
+// data was sent that no pong has confirmed, the relay's kernel has the word, which
+// acknowledges as long as the machine is there. After our Close frame no ping may be sent,
+// and the check ends.
 func (c *Conn) checkAlive() {
 	k := &c.keepAlive
-	if c.out.closeSent.Load() {
+	if c.lifetime.ends().ours == oursClosed {
 		return
 	}
 	since, waits := c.in.waitingSince()
@@ -65,10 +66,10 @@ func (c *Conn) checkAlive() {
 		patience = stallTimeout
 	}
 	if !k.pinged.IsZero() && time.Since(k.pinged) >= patience || pathOf(c.raw).unanswered(k.interval+pongTimeout) {
-		err := fmt.Errorf("%w: no answer to a ping", ErrUnresponsive)
-		c.cause.CompareAndSwap(nil, &err)
-		abort(c.raw)
-		_ = c.shut(c.tunnel) // where abort found no TCP beneath
+		if c.lifetime.note(noPong) == abortConn {
+			abort(c.raw)
+			_ = c.tunnel.Close() // where abort found no TCP beneath
+		}
 		return
 	}
 	if silent := time.Since(since); waits && silent < k.interval {
@@ -81,7 +82,7 @@ func (c *Conn) checkAlive() {
 	}
 	k.rearm(min(k.interval, pongTimeout))
 	if sending {
-		c.out.ping() // after all else, for it may wait for room
+		c.out.sendPing() // after all else, for it may wait for room
 	}
 }
 

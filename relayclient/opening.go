@@ -11,8 +11,15 @@ import (
 // Opening is what is said over a new tunnel before it is the app's, for
 // listeners that expect more than raw bytes: [Azbridge] and [Aztunnel].
 type Opening interface {
-	// open says it and understands the answer, without taking a byte too many.
-	open(c *Conn, id string) error
+	// open says it over c and reads the answer, without taking a byte too many. Id is the
+	// Request's.
+	open(c *Conn, id string) (opened, error)
+}
+
+// opened is what an opening learnt of the listener.
+type opened struct {
+	reached    bool // it has reached its target
+	closesBoth bool // it takes the first Close for the end of both directions
 }
 
 // openingTimeout bounds the listener's answer. Azbridge has no bound of its own;
@@ -35,17 +42,22 @@ func (e *openingError) Error() string { return "relayclient: " + e.text }
 
 func (e *openingError) Unwrap() error { return e.err }
 
-// introduce opens a tunnel for the app, and closes it where that fails. Nothing is
-// tried again: a listener has taken the connection.
-func (c *Client) introduce(ctx context.Context, conn *Conn, req Request) *DialError {
+// sendPreamble performs the opening of req over conn, and closes conn where that
+// fails. Nothing is tried again: a listener has taken the connection.
+func (c *Client) sendPreamble(ctx context.Context, conn *Conn, req Request) *DialError {
 	if req.Opening == nil {
 		return nil
 	}
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, openingTimeout)
 	defer cancel()
-	err := within(ctx, conn, c.Panicked, func() error { return req.Opening.open(conn, req.ID) })
+	var learnt opened
+	err := within(ctx, conn, c.guarded, func() (err error) {
+		learnt, err = req.Opening.open(conn, req.ID)
+		return err
+	})
 	if err == nil {
+		conn.noteOpening(learnt)
 		return nil
 	}
 	conn.Close()

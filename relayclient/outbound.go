@@ -3,7 +3,6 @@ package relayclient
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -12,45 +11,38 @@ import (
 const (
 	// recordSize is what one TLS record carries at most, RFC 8446 §5.1.
 	recordSize = 16 << 10
-	// maxMessage is how many bytes one message carries at most: with its header
-	// of eight bytes it fills four TLS records. The relay passes 1 MiB and more;
-	// azbridge reads and writes 64 KiB.
+	// maxMessage is how many bytes one message carries at most: with its header of eight
+	// bytes it fills four TLS records. The relay passes 1 MiB and more; azbridge reads and
+	// writes 64 KiB (docs/relay-protocol.md §5).
 	maxMessage = 4*recordSize - 8
 )
 
-// errCloseSent is the fate of a Write after CloseWrite.
-var errCloseSent = errors.New("relayclient: write after CloseWrite")
-
-// outbound writes every frame that leaves: data, pings and their answers, and
-// the one Close.
+// outbound writes every frame that leaves: data, pings and their answers, and the one
+// Close.
 type outbound struct {
-	conn io.Writer
+	conn     io.Writer
+	lifetime *lifetime // of the Conn: whether anything may still be written
 
-	turn      chan struct{}          // holds one token while a frame is being written; back-pressure may make that long
-	closeSent atomic.Bool            // set by the turn's holder
-	pong      atomic.Pointer[[]byte] // the latest ping's payload, not yet answered
-	sent      atomic.Uint64          // data frames written
-	confirm   atomic.Uint64          // how many of them stood before the latest ping that was answered
-	peerGone  atomic.Bool            // the connection ended after the peer's Close frame
+	turn    chan struct{}          // holds one token while a frame is being written; back-pressure may make that minutes
+	pong    atomic.Pointer[[]byte] // the latest ping's payload, not yet answered
+	sent    atomic.Uint64          // data frames written
+	confirm atomic.Uint64          // data frames before the latest ping that was answered
 }
 
-// recordBuffers are lent: one per write in progress, none per idle connection.
+// recordBuffers has one per write in progress, none per idle connection.
 var recordBuffers = sync.Pool{New: func() any { return new([recordSize]byte) }}
 
-// message sends up to maxMessage bytes as one binary message and returns how many of
-// them have left. They are masked a record at a time, in a buffer that stays in
-// the processor's nearest cache.
+// message sends up to maxMessage bytes as one binary message.
 func (o *outbound) message(payload []byte) (n int, err error) { return o.data(opBinary, payload) }
 
-// data is message for both kinds of messages.
+// data sends up to maxMessage bytes as one message of type opcode, and returns how many of
+// them have left. They are masked a record at a time, in a buffer that stays in the
+// processor's nearest cache.
 func (o *outbound) data(opcode byte, payload []byte) (n int, err error) {
 	o.turn <- struct{}{}
 	defer o.release()
-	switch {
-	case o.closeSent.Load():
-		return 0, errCloseSent
-	case o.peerGone.Load():
-		return 0, ErrDropped
+	if err := o.lifetime.ends().writeError(); err != nil {
+		return 0, err
 	}
 	o.sent.Add(1)
 	buf := recordBuffers.Get().(*[recordSize]byte)
@@ -71,29 +63,26 @@ func (o *outbound) data(opcode byte, payload []byte) (n int, err error) {
 
 func (o *outbound) release() { <-o.turn }
 
-// control sends a control frame; the caller holds the turn. Nothing follows a
-// Close frame.
-func (o *outbound) control(opcode byte, payload []byte) error {
-	switch {
-	case o.closeSent.Load():
-		return nil
-	case o.peerGone.Load():
-		return ErrDropped
-	}
-	if opcode == opClose {
-		o.closeSent.Store(true)
-	}
-	if _, err := o.conn.Write(controlFrame(opcode, payload)); err != nil {
-		return dropped(err)
+// close sends the Close frame, after the write in progress. A second one is never sent,
+// and is no error.
+func (o *outbound) close() error {
+	o.turn <- struct{}{}
+	defer o.release()
+	switch o.lifetime.note(ourTurn) {
+	case refuse:
+		return o.lifetime.ends().writeError()
+	case sendClose:
+		return o.control(opClose, closePayload(closeNormal, shutdownReason))
 	}
 	return nil
 }
 
-// close ends the direction.
-func (o *outbound) close() error {
-	o.turn <- struct{}{}
-	defer o.release()
-	return o.control(opClose, closePayload(1000, shutdownReason))
+// control sends a control frame; the caller holds the turn.
+func (o *outbound) control(opcode byte, payload []byte) error {
+	if _, err := o.conn.Write(controlFrame(opcode, payload)); err != nil {
+		return dropped(err)
+	}
+	return nil
 }
 
 // tryTurn takes the turn unless a write is in progress.
@@ -106,16 +95,15 @@ func (o *outbound) tryTurn() bool {
 	}
 }
 
-// ping sends a ping and gives back the turn, which the caller has taken. Its
-// payload is the number of data frames before it.
-func (o *outbound) ping() {
+// sendPing sends a ping and gives back the turn, which the caller has taken. Its payload is
+// the number of data frames before it.
+func (o *outbound) sendPing() {
 	defer o.release()
-	// A failure here is met again by the next read or write.
-	_ = o.control(opPing, binary.BigEndian.AppendUint64(nil, o.sent.Load()))
+	o.controlIfOpen(opPing, binary.BigEndian.AppendUint64(nil, o.sent.Load()))
 }
 
-// ponged notes the answer to a ping: the relay has taken all that stood before it.
-func (o *outbound) ponged(payload []byte) {
+// notePong takes the answer to a ping: the relay has taken all that stood before the ping.
+func (o *outbound) notePong(payload []byte) {
 	if len(payload) == 8 {
 		o.confirm.Store(binary.BigEndian.Uint64(payload))
 	}
@@ -124,18 +112,25 @@ func (o *outbound) ponged(payload []byte) {
 // confirmed reports whether the relay has taken all data that was sent.
 func (o *outbound) confirmed() bool { return o.confirm.Load() == o.sent.Load() }
 
-// owe notes a ping to be answered (RFC 6455 §5.5.3) and reports whether the
-// caller has to see to it; an answer that still waits carries the new payload.
-func (o *outbound) owe(payload []byte) bool {
+// queuePong notes a ping to be answered (RFC 6455 §5.5.3) and reports whether the caller
+// has to start sendPong; an answer that still waits carries the new payload instead.
+func (o *outbound) queuePong(payload []byte) bool {
 	payload = bytes.Clone(payload)
 	return o.pong.Swap(&payload) == nil
 }
 
-// answer sends the latest answer owed, after the write in progress, which
-// back-pressure may hold for minutes.
-func (o *outbound) answer() {
+// sendPong answers the latest ping, after the write in progress, which back-pressure may
+// hold for minutes.
+func (o *outbound) sendPong() {
 	o.turn <- struct{}{}
 	defer o.release()
-	// A failure here is met again by the next read or write.
-	_ = o.control(opPong, *o.pong.Swap(nil))
+	o.controlIfOpen(opPong, *o.pong.Swap(nil))
+}
+
+// controlIfOpen sends a ping or a pong, which do not follow a Close frame. The next read or
+// write meets a failure again. The caller holds the turn.
+func (o *outbound) controlIfOpen(opcode byte, payload []byte) {
+	if o.lifetime.ends().writeError() == nil {
+		_ = o.control(opcode, payload)
+	}
 }

@@ -19,7 +19,7 @@ func pathOf(conn net.Conn) path {
 		return path{}
 	}
 	var info *unix.TCPInfo
-	// Errors mean that the connection has ended, which is told elsewhere.
+	// Errors mean that the connection has ended, which the next read or write meets.
 	_ = raw.Control(func(fd uintptr) { info, _ = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
 	if info == nil {
 		return path{}

@@ -82,7 +82,7 @@ func TestVanishedRelayIsNoticed(t *testing.T) {
 			k := &kept{Listener: ln}
 			w.addr = "localhost:" + port(ln)
 			serve(t, func(ctx context.Context) error { return w.relay.Serve(ctx, k) })
-			w.client = &relayclient.Client{Endpoint: w.addr, RootCAs: w.roots, KeepAlive: time.Second}
+			w.client = &relayclient.Client{Namespace: w.addr, RootCAs: w.roots, KeepAlive: time.Second}
 			w.listen(t, fakelistener.HalfClose, func(c *net.TCPConn) { defer c.Close(); io.Copy(io.Discard, c) })
 			conn := w.dial(t)
 			defer conn.Close()

@@ -4,5 +4,5 @@ package relayclient
 
 import "net"
 
-// pathOf knows nothing here.
+// pathOf knows nothing: other systems are not asked.
 func pathOf(net.Conn) path { return path{} }

@@ -23,32 +23,32 @@ func (c *Client) proxyURL() (*url.URL, error) {
 			choose = http.ProxyFromEnvironment
 		}
 		var err error
-		if c.proxy, err = choose(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Endpoint}}); err != nil {
+		if c.proxy, err = choose(&http.Request{URL: &url.URL{Scheme: "https", Host: c.Namespace}}); err != nil {
 			c.proxyErr = errProxySetting
 		}
 	})
 	return c.proxy, c.proxyErr
 }
 
-// reach makes a connection on which the relay is the next to speak to: its own,
-// or one through a proxy.
-func (c *Client) reach(ctx context.Context, p *progress) (net.Conn, error) {
+// dialRelay makes a connection on which the relay is the next to speak to: its own, or one
+// through a proxy. The caller closes it.
+func (c *Client) dialRelay(ctx context.Context, p *progress) (net.Conn, error) {
 	through, err := c.proxyURL()
 	switch {
 	case err != nil:
 		p.stage.Store(StageProxy)
 		return nil, err
 	case through == nil:
-		return c.dialTCP(p.resolving(ctx), c.address())
+		return c.dialTCP(p.traceNames(ctx), c.address())
 	}
-	conn, err := c.dialTCP(p.resolving(ctx), proxyAddress(through))
+	conn, err := c.dialTCP(p.traceNames(ctx), proxyAddress(through))
 	if err != nil {
 		return nil, err
 	}
 	p.stage.Store(StageProxy)
 	opened := conn
-	err = within(ctx, conn, c.Panicked, func() (err error) {
-		opened, err = c.open(conn, through)
+	err = within(ctx, conn, c.guarded, func() (err error) {
+		opened, err = c.askProxy(conn, through)
 		return err
 	})
 	if err != nil {
@@ -58,9 +58,9 @@ func (c *Client) reach(ctx context.Context, p *progress) (net.Conn, error) {
 	return opened, nil
 }
 
-// open has the proxy at the other end of conn open the way to the relay. What it
-// returns leads there; conn is beneath it.
-func (c *Client) open(conn net.Conn, through *url.URL) (net.Conn, error) {
+// askProxy has the proxy at the other end of conn open the way to the relay. What it returns
+// leads there; conn is beneath it.
+func (c *Client) askProxy(conn net.Conn, through *url.URL) (net.Conn, error) {
 	switch through.Scheme {
 	case "http":
 	case "https":
@@ -72,15 +72,15 @@ func (c *Client) open(conn net.Conn, through *url.URL) (net.Conn, error) {
 		}
 		conn = secured
 	case "socks5", "socks5h":
-		return conn, c.openSOCKS(conn, through.User)
+		return conn, c.askSOCKS(conn, through.User)
 	default:
 		return nil, errProxySetting
 	}
-	return conn, c.openHTTP(conn, through.User)
+	return conn, c.askHTTP(conn, through.User)
 }
 
-// openHTTP asks with CONNECT, RFC 9110 §9.3.6.
-func (c *Client) openHTTP(conn net.Conn, user *url.Userinfo) error {
+// askHTTP asks with CONNECT, RFC 9110 §9.3.6.
+func (c *Client) askHTTP(conn net.Conn, user *url.Userinfo) error {
 	req := &http.Request{
 		Method: http.MethodConnect,
 		URL:    &url.URL{Opaque: c.address()},
@@ -94,11 +94,12 @@ func (c *Client) openHTTP(conn net.Conn, user *url.Userinfo) error {
 	if err := req.Write(conn); err != nil {
 		return err
 	}
-	// What it reads ahead is lost, and nothing: the relay waits to be spoken to.
+	// The bufio.Reader has read nothing ahead that could be lost: the relay waits for our
+	// first bytes.
 	resp, err := readFinal(bufio.NewReader(&limitedReader{conn, maxResponse}), req)
 	switch {
 	case err != nil && isNonsense(err):
-		return ErrNotProxy // and not what it said, which may be what it was sent
+		return ErrNotProxy // without the text that came, which may repeat the credentials
 	case err != nil:
 		return unanswered(err)
 	case resp.StatusCode/100 == 2:
@@ -113,20 +114,20 @@ func (c *Client) openHTTP(conn net.Conn, user *url.Userinfo) error {
 		answer.phrase = sanitize(phrase)
 	}
 	switch resp.StatusCode {
-	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // which tinyproxy answers to a wrong password
+	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // tinyproxy answers 401 to a wrong password
 		answer.kind, answer.schemes = ErrProxyUnauthorized, schemes(resp.Header["Proxy-Authenticate"])
 	}
 	return answer
 }
 
-// openSOCKS asks as RFC 1928 and 1929 say.
-func (c *Client) openSOCKS(conn net.Conn, user *url.Userinfo) error {
+// askSOCKS asks as RFC 1928 and 1929 say.
+func (c *Client) askSOCKS(conn net.Conn, user *url.Userinfo) error {
 	var auth *proxy.Auth
 	if user != nil {
 		auth = &proxy.Auth{User: user.Username()}
 		auth.Password, _ = user.Password()
 	}
-	dialer, err := proxy.SOCKS5("tcp", conn.RemoteAddr().String(), auth, connected{conn})
+	dialer, err := proxy.SOCKS5("tcp", conn.RemoteAddr().String(), auth, dialled{conn})
 	if err == nil {
 		_, err = dialer.Dial("tcp", c.address())
 	}
@@ -134,20 +135,20 @@ func (c *Client) openSOCKS(conn net.Conn, user *url.Userinfo) error {
 		return nil
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op != "read" && op.Op != "write" {
-		err = op.Err // without addresses, which say nothing of the relay's
+		err = op.Err // without addresses: they are the proxy's, which the DialError names already
 	}
 	return socksRefusal(err)
 }
 
-// connected is a proxy.Dialer that has dialled already.
-type connected struct{ conn net.Conn }
+// dialled is a proxy.Dialer whose connection is there already.
+type dialled struct{ conn net.Conn }
 
-func (c connected) Dial(string, string) (net.Conn, error) { return c.conn, nil }
+func (c dialled) Dial(string, string) (net.Conn, error) { return c.conn, nil }
 
-func (c connected) DialContext(context.Context, string, string) (net.Conn, error) { return c.conn, nil }
+func (c dialled) DialContext(context.Context, string, string) (net.Conn, error) { return c.conn, nil }
 
-// proxyAddress is the proxy's host:port, with the port that net/http assumes
-// where there is none.
+// proxyAddress is the proxy's host:port, with the port that net/http assumes where the URL has
+// none.
 func proxyAddress(through *url.URL) string {
 	if through.Port() != "" {
 		return through.Host
@@ -168,7 +169,7 @@ func basicCredentials(user *url.Userinfo) string {
 	return base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
 }
 
-// reveals reports whether text repeats what was sent in confidence.
+// reveals reports whether text repeats the credentials.
 func reveals(text string, user *url.Userinfo, basic string) bool {
 	password, _ := user.Password()
 	return user != nil && strings.Contains(text, basic) || password != "" && strings.Contains(text, password)

@@ -126,12 +126,12 @@ func TestClockIsComparedThroughAProxy(t *testing.T) {
 		t.Errorf("got %v, %v; want -1h", offset, err)
 	}
 	refusing := startProxy(t, &fakeproxy.Server{Mode: fakeproxy.Refuse, Status: http.StatusForbidden})
-	w.client = &relayclient.Client{Endpoint: w.addr, Proxy: http.ProxyURL(refusing)}
+	w.client = &relayclient.Client{Namespace: w.addr, Proxy: http.ProxyURL(refusing)}
 	expectClockError(t, w.client, relayclient.StageProxy, "proxy_refused")
 }
 
 func TestProxySettingThatIsNoURLIsNotQuoted(t *testing.T) {
-	c := &relayclient.Client{Endpoint: "contoso.servicebus.windows.net", Proxy: func(*http.Request) (*url.URL, error) {
+	c := &relayclient.Client{Namespace: "contoso.servicebus.windows.net", Proxy: func(*http.Request) (*url.URL, error) {
 		return nil, errors.New(`invalid proxy address "http://user:hush%zz@proxy.corp.example"`)
 	}}
 	expectClockError(t, c, relayclient.StageProxy, "proxy_failed")
@@ -212,7 +212,7 @@ func TestProxyFailuresAreToldApart(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
 			log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			c := &relayclient.Client{Endpoint: "contoso.servicebus.windows.net", RootCAs: roots, Proxy: http.ProxyURL(test.proxy), Logger: log}
+			c := &relayclient.Client{Namespace: "contoso.servicebus.windows.net", RootCAs: roots, Proxy: http.ProxyURL(test.proxy), Logger: log}
 			if strings.HasPrefix(test.name, "not trusted") {
 				c.RootCAs = x509.NewCertPool()
 			}
@@ -315,7 +315,7 @@ func TestDialThatEndsLeavesTheProxy(t *testing.T) {
 	for _, scheme := range []string{"http", "https", "socks5"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		c := &relayclient.Client{Endpoint: "contoso.servicebus.windows.net", Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: ln.Addr().String()})}
+		c := &relayclient.Client{Namespace: "contoso.servicebus.windows.net", Proxy: http.ProxyURL(&url.URL{Scheme: scheme, Host: ln.Addr().String()})}
 		go func() {
 			_, err := c.Dial(ctx, (&world{}).request())
 			ended <- err

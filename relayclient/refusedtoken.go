@@ -27,7 +27,7 @@ func (e *DialError) tokenTaken() bool {
 	return e.Stage == StageOpening || errors.Is(e, ErrNoListener) || errors.Is(e, ErrNotAccepted) || errors.Is(e, ErrListenerRejected)
 }
 
-// refusedToken sorts a refusal by the relay's phrase (PROTOCOL §3.3). Where the
+// refusedToken sorts a refusal by the relay's phrase (docs/relay-protocol.md §3.3). Where the
 // phrase names neither signature nor audience nor right, a clock that is far
 // behind is the likeliest cause: it makes tokens that have expired when they
 // arrive. One that is ahead makes tokens that last longer. A token that was made

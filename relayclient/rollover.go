@@ -9,42 +9,42 @@ import (
 	"time"
 )
 
-// Rollover presents one of several credentials: when the relay refuses the one
-// in use, Dial tries the others at once and within the same call, and the one
-// that works is used from then on. The first is preferred: it is tried again by
-// one dial in some five minutes, and used again once it works. Make it with
-// [NewRollover]; it is safe for concurrent use.
+// Rollover is a [TokenSource] that presents one of several credentials: when the relay refuses
+// the one in use, Dial tries the others at once and within the same call, and the one that
+// works is used from then on. The first is preferred: every five minutes or so one dial tries
+// it again, and it is used again once it works. Make it with [NewRollover]; it is safe for
+// concurrent use.
 type Rollover struct {
 	// Hooks are set before the first Dial.
 	Hooks RolloverHooks
 
 	mu      sync.Mutex
-	sources []TokenSource // the preferred first
-	using   int
-	retry   time.Time // when the first is tried again, while another is in use
+	sources []TokenSource // the preferred one first
+	using   int           // index of the source in use
+	retryAt time.Time     // when the first is tried again, while another is in use
 }
 
-// RolloverHooks are told what happens, on the goroutine that dials. Each may be
-// nil. Credentials are numbered in the order given to NewRollover.
+// RolloverHooks are told what happens, on the goroutine that called Dial. Each may be nil.
+// Credentials are numbered from 0, in the order given to NewRollover or Replace.
 type RolloverHooks struct {
-	// Refused is called when a credential is refused, or gives no token, and
-	// before another is chosen: it may call Replace.
+	// Refused is called when a credential is refused, or gives no token, and before another
+	// is chosen. It may call Replace.
 	Refused func(credential int, why *DialError)
-	// Using is called when another credential is used from now on. Why is the
-	// refusal behind it, nil when the preferred one works again.
+	// Using is called when another credential is used from now on. Why is the refusal that
+	// led to it, nil when the preferred credential works again.
 	Using func(credential int, why *DialError)
 }
 
-// firstAgain is how long a credential that worked is used before the preferred
-// one is tried again. A refusal costs a round trip or two and reaches no listener.
+// firstAgain is about how long another credential is used before the preferred one is tried
+// again. A refusal costs a round trip or two and reaches no listener.
 const firstAgain = 5 * time.Minute
 
-// NewRollover returns a source of tokens that prefers the first of sources, of
-// which there is at least one. They are compared by ==; nil presents no token.
+// NewRollover returns a Rollover that prefers the first of sources, of which there is at least
+// one. They are compared by ==; a nil one presents no token.
 func NewRollover(sources ...TokenSource) *Rollover { return &Rollover{sources: sources} }
 
-// Replace exchanges the credentials. A source that stays is to be the same
-// pointer. The first is in use then, unless the one in use stays.
+// Replace sets the credentials, of which there is at least one. They are compared by == with
+// those before: the one in use stays in use if it is among them, else the first is used.
 func (r *Rollover) Replace(sources ...TokenSource) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,18 +53,18 @@ func (r *Rollover) Replace(sources ...TokenSource) {
 	r.sources = sources
 	r.using = max(0, slices.Index(sources, used))
 	if changed {
-		r.retry = time.Time{} // what is new has not been refused yet
+		r.retryAt = time.Time{} // what is new has not been refused yet
 	}
 }
 
-// Using returns the number of the credential in use.
+// Using returns the number of the credential in use; 0 is the first.
 func (r *Rollover) Using() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.using
 }
 
-// Token is that of the credential in use.
+// Token returns the token of the credential in use, empty where that is nil.
 func (r *Rollover) Token(ctx context.Context, audience string) (string, error) {
 	r.mu.Lock()
 	source := r.sources[r.using]
@@ -75,14 +75,14 @@ func (r *Rollover) Token(ctx context.Context, audience string) (string, error) {
 	return source.Token(ctx, audience)
 }
 
-// choice is what one dial presents.
+// choice is the credential that one dial presents, and those that it has presented.
 type choice struct {
-	rollover *Rollover
-	source   TokenSource // now; nil presents nothing
-	tried    []TokenSource
-	why      *DialError // the last refusal
-	first    *DialError // the first one
-	trial    bool       // source is the preferred one while another is in use
+	rollover *Rollover     // nil where there is nothing to choose from
+	source   TokenSource   // what is presented now; nil presents no token
+	tried    []TokenSource // what was refused
+	why      *DialError    // the last refusal
+	first    *DialError    // the first refusal
+	trial    bool          // source is the preferred one while another is in use
 }
 
 // choose begins a dial.
@@ -98,19 +98,19 @@ func choose(tokens TokenSource) *choice {
 func (r *Rollover) first() (source TokenSource, trial bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.using != 0 && !time.Now().Before(r.retry) {
-		r.retry = retryAt()
+	if r.using != 0 && !time.Now().Before(r.retryAt) {
+		r.retryAt = nextRetry()
 		return r.sources[0], true
 	}
 	return r.sources[r.using], false
 }
 
-// retryAt is when a credential that has just been refused is tried again.
-func retryAt() time.Time { return time.Now().Add(firstAgain*4/5 + mathrand.N(firstAgain*2/5)) }
+// nextRetry is when a credential that has just been refused is tried again.
+func nextRetry() time.Time { return time.Now().Add(firstAgain*4/5 + mathrand.N(firstAgain*2/5)) }
 
-// refused notes that nobody takes the source's token, and reports whether there
-// is another one to try.
-func (c *choice) refused(failed *DialError) bool {
+// replace takes another source if failed says that nobody takes the present one's token, and
+// reports whether it has.
+func (c *choice) replace(failed *DialError) bool {
 	if c.rollover == nil || !errors.Is(failed, ErrUnauthorized) && failed.Stage != StageToken {
 		return false
 	}
@@ -147,10 +147,10 @@ func (c *choice) verdict(last *DialError) *DialError {
 	return c.first
 }
 
-// accepted notes that the relay took the source's token. Only a dial whose other
-// source was refused, or that tries whether the preferred one works again, says
-// which to use from now on: another one may be late.
-func (c *choice) accepted() {
+// noteTaken notes that the relay took the source's token. Only a dial that had another source
+// refused, or that tries whether the preferred one works again, may switch the Rollover to its
+// source; an older, slower dial must not switch it back.
+func (c *choice) noteTaken() {
 	r := c.rollover
 	if r == nil || c.why == nil && !c.trial {
 		return
@@ -159,7 +159,7 @@ func (c *choice) accepted() {
 	i := slices.Index(r.sources, c.source)
 	changed := i >= 0 && i != r.using
 	if changed {
-		r.using, r.retry = i, retryAt()
+		r.using, r.retryAt = i, nextRetry()
 	}
 	r.mu.Unlock()
 	if changed && r.Hooks.Using != nil {
@@ -167,8 +167,8 @@ func (c *choice) accepted() {
 	}
 }
 
-// token asks the source. Where there is another one, that has to have its time, too:
-// an identity's endpoint that says nothing must not take all of the caller's.
+// token asks the source. Where there is another source, half of the time is left for it: an
+// identity's endpoint that says nothing must not take all of the caller's time.
 func (c *choice) token(ctx context.Context, audience string) (string, error) {
 	if deadline, ok := ctx.Deadline(); ok && c.othersLeft() {
 		var cancel context.CancelFunc
@@ -178,7 +178,7 @@ func (c *choice) token(ctx context.Context, audience string) (string, error) {
 	return c.source.Token(ctx, audience)
 }
 
-// othersLeft reports whether there are sources that were not tried.
+// othersLeft reports whether there are further sources that were not tried.
 func (c *choice) othersLeft() bool {
 	if c.rollover == nil {
 		return false
@@ -188,7 +188,7 @@ func (c *choice) othersLeft() bool {
 	return slices.ContainsFunc(c.rollover.sources, func(s TokenSource) bool { return s != c.source && !slices.Contains(c.tried, s) })
 }
 
-// number is that of what is presented.
+// number is the number of the source that is presented.
 func (c *choice) number() int {
 	if c.rollover == nil {
 		return 0

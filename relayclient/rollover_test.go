@@ -151,7 +151,7 @@ func TestSourceThatGivesNoTokenIsFollowedByTheOther(t *testing.T) {
 
 func TestWhereNeitherWorksTheFirstSaysWhy(t *testing.T) {
 	w := start(t, func(r *fakerelay.Server) { r.Entities[0].Rules[0].Key = "neither" })
-	expired := fakerelay.SAS("http://"+w.client.Endpoint+"/orders-hc/", fakerelay.Rule{Name: "defaultSender", Key: "neither"}, time.Now().Add(-time.Hour))
+	expired := fakerelay.SAS("http://"+w.client.Namespace+"/orders-hc/", fakerelay.Rule{Name: "defaultSender", Key: "neither"}, time.Now().Add(-time.Hour))
 	key := relayclient.NewSASKey("defaultSender", sendKey)
 	for _, test := range []struct {
 		first  relayclient.TokenSource

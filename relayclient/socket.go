@@ -5,9 +5,9 @@ import (
 	"syscall"
 )
 
-// socket is the TCP connection beneath TLS. Whoever reads through TLS can have
-// it say at once that nothing more has arrived: TLS keeps what it has of a
-// record and goes on from there, as after a deadline.
+// socket is the TCP connection beneath TLS. Whoever reads through TLS can have it say at once
+// that nothing more has arrived: TLS keeps what it has of a record and goes on from there, as
+// after a deadline.
 type socket struct {
 	*net.TCPConn
 	raw syscall.RawConn
@@ -16,23 +16,24 @@ type socket struct {
 	nowait  bool    // Read returns errNotYet instead of waiting
 	drained bool    // the last read took all that had arrived
 	records records // where reads should end
-	p       []byte
-	n       int
-	err     error
-	awaited awaited // what await tries, nil while it does not
-	fd      uintptr // for what it tries
-	reads   int     // left to it before it has to let go of fd
-	// Made once, for they would be allocated by each read.
-	attempt, try func(fd uintptr) bool
+	prober  prober  // whom await calls; nil while it does not wait
+	fd      uintptr // the descriptor, while prober is called
+	reads   int     // how many more it may make before it has to let go of fd
+
+	p   []byte // where readNow reads to
+	n   int    // and what came of it
+	err error
+	// Methods as values, made once, since each use would allocate one.
+	readNowFunc, probeNowFunc func(fd uintptr) bool
 }
 
-// awaited is what may come true when something has arrived.
-type awaited interface {
-	// came reads without waiting, and reports whether that was enough.
-	came() bool
+// prober is who waits for something to arrive.
+type prober interface {
+	// probe reads without waiting, and reports whether waiting is over.
+	probe() bool
 }
 
-// errNotYet is temporary, which crypto/tls takes as leave to try again.
+// errNotYet is a temporary error, after which crypto/tls may be read again.
 var errNotYet net.Error = notYet{}
 
 type notYet struct{}
@@ -41,11 +42,12 @@ func (notYet) Error() string   { return "relayclient: nothing has arrived" }
 func (notYet) Timeout() bool   { return true }
 func (notYet) Temporary() bool { return true }
 
-// Read reads what has arrived. A read that took less than it could has taken
-// everything, so the next one that must not wait need not ask the kernel; unless
-// it is to wait then, for an end that came along with those bytes wakes nobody.
+// Read reads what has arrived, and waits for it unless nowait is set. A read that took less
+// than it could has taken everything, so the next one that must not wait need not ask the
+// kernel. One of await must all the same: the kernel announces an end that came together with
+// those bytes only once.
 func (s *socket) Read(p []byte) (n int, err error) {
-	if s.nowait && s.drained && s.awaited == nil {
+	if s.nowait && s.drained && s.prober == nil {
 		return 0, errNotYet
 	}
 	p = p[:min(len(p), s.records.limit())]
@@ -59,21 +61,20 @@ func (s *socket) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// records follows the TLS records that pass, so that a read can end where one
-// does. What crypto/tls is given beyond that it keeps, in a buffer that it then
-// makes twice as large, for the life of the connection: 36 KiB instead of 18.
-// The zero value follows nothing.
+// records follows the TLS records that pass, so that a read can end where one does. What
+// crypto/tls is given beyond a record's end it keeps, in a buffer that it then makes twice as
+// large, for the life of the connection: 36 KiB instead of 18. The zero value follows nothing.
 type records struct {
 	on   bool
 	head [5]byte // type, version, length: RFC 8446 §5.1
-	have int     // bytes of it collected
+	have int     // bytes of head collected
 	left int     // bytes of the record still to come
-	size int     // of the latest record, with its head
+	size int     // bytes of the latest record, with its head
 }
 
-// limit is how many bytes to read at most. How long the next record will be is
-// not known where one ends; most are as long as the one before. Where that was a
-// small one, as much as there is may as well be read at once.
+// limit is how many bytes to read at most. Where a record ends, the next one's length is not
+// known: most are as long as the one before, and after a small one as much as there is may as
+// well be read at once.
 func (r *records) limit() int {
 	const most, small = 64 << 10, 4 << 10
 	switch {
@@ -89,6 +90,7 @@ func (r *records) limit() int {
 	return r.size
 }
 
+// follow notes that p was read.
 func (r *records) follow(p []byte) {
 	for r.on && len(p) > 0 {
 		if r.left > 0 {

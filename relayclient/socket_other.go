@@ -4,9 +4,9 @@ package relayclient
 
 import "net"
 
-// newSocket knows no way to read without waiting on this system.
+// newSocket returns nil: this system gives no way to read without waiting.
 func newSocket(*net.TCPConn) *socket { return nil }
 
-func (s *socket) await(awaited) bool { return false }
+func (s *socket) await(prober) bool { return false }
 
 func (s *socket) poll([]byte) (int, error) { return 0, errNotYet }

@@ -9,47 +9,47 @@ import (
 	"syscall"
 )
 
-// newSocket owns conn. The socket is nil where conn cannot be read without
-// waiting.
+// newSocket owns conn. The socket is nil where conn cannot be read without waiting.
 func newSocket(conn *net.TCPConn) *socket {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil
 	}
 	s := &socket{TCPConn: conn, raw: raw}
-	s.attempt, s.try = s.readNow, s.tryNow
+	s.readNowFunc, s.probeNowFunc = s.readNow, s.probeNow
 	return s
 }
 
-// await returns when a has come. It tries now, and whenever something has
-// arrived: the read that finds nothing is what waiting has to begin with, and
-// nobody has to ask the kernel beforehand. The stack that a needs is not kept
-// while nothing arrives. False means that waiting has ended otherwise, as the next
-// read will. It also returns after some reads in vain: whoever closes the connection
-// waits for the descriptor, and a flood of empty frames would keep it.
-func (s *socket) await(a awaited) bool {
-	s.awaited = a
-	err := s.raw.Read(s.try)
-	s.awaited = nil
+// await calls a.probe now and on each readability until it returns true, and returns true
+// then. The probe that finds nothing is where waiting has to begin, so nobody asks the kernel
+// beforehand; and the stack that a probe needs is not kept while nothing arrives. False means
+// that waiting has ended otherwise, which the next read meets too.
+//
+// It also returns true after 16 reads in vain, so that Close can get the descriptor: a flood of
+// empty frames would keep it.
+func (s *socket) await(a prober) bool {
+	s.prober = a
+	err := s.raw.Read(s.probeNowFunc)
+	s.prober = nil
 	if err != nil {
 		s.drained = false
 	}
 	return err == nil
 }
 
-func (s *socket) tryNow(fd uintptr) bool {
-	const most = 16
-	s.fd, s.reads = fd, most
-	return s.awaited.came() || s.reads < 0
+func (s *socket) probeNow(fd uintptr) bool {
+	const maxReads = 16
+	s.fd, s.reads = fd, maxReads
+	return s.prober.probe() || s.reads < 0
 }
 
 // poll reads without waiting.
 func (s *socket) poll(p []byte) (n int, err error) {
 	s.p = p
-	if s.awaited == nil {
-		err = s.raw.Read(s.attempt)
+	if s.prober == nil {
+		err = s.raw.Read(s.readNowFunc)
 	} else if s.reads--; s.reads >= 0 {
-		s.readNow(s.fd) // await has the lock that raw.Read takes
+		s.readNow(s.fd) // await holds the lock that raw.Read takes
 	} else {
 		s.err = syscall.EAGAIN
 	}
@@ -67,6 +67,7 @@ func (s *socket) poll(p []byte) (n int, err error) {
 	return s.n, nil
 }
 
+// readNow reads once.
 func (s *socket) readNow(fd uintptr) bool {
 	for {
 		s.n, s.err = syscall.Read(int(fd), s.p)

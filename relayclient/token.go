@@ -15,26 +15,30 @@ import (
 	"time"
 )
 
-// TokenSource returns the token to present for audience, a URI such as
-// "http://contoso.servicebus.windows.net/orders-hc/". It is called for every
-// attempt and from several goroutines. The token must never be part of an error.
+// TokenSource makes or holds the tokens of one credential.
 type TokenSource interface {
+	// Token returns the token to present for audience, a URI such as
+	// "http://contoso.servicebus.windows.net/orders-hc/": a shared access signature, or a
+	// bare token of Entra ID (docs/relay-protocol.md §2.3). It is called for every attempt and
+	// from several goroutines. The token must never be part of an error.
 	Token(ctx context.Context, audience string) (string, error)
 }
 
-// sasValidity is what the reference .NET sender uses. Expiry only matters for
-// the handshake: the relay does not cut connections that are already up.
-const sasValidity = time.Hour
+const (
+	// sasValidity is what the reference .NET sender uses. Expiry only matters for the
+	// handshake: the relay does not cut connections that are already up
+	// (docs/relay-protocol.md §2.1).
+	sasValidity = time.Hour
+	// sasReuse is how long one signature serves all connections.
+	sasReuse = time.Minute
+)
 
-// sasReuse is how long one signature serves all connections.
-const sasReuse = time.Minute
-
-// SASKey mints shared access signatures from a named key. It is safe for
-// concurrent use and shows its key to no printer.
+// SASKey is a [TokenSource] that makes shared access signatures from a named key. It is safe
+// for concurrent use, and no verb of fmt and no logger shows its key.
 type SASKey struct {
 	name string
-	key  *string // a pointer, since fmt prints unexported strings it meets by reflection
-	last *atomic.Pointer[signature]
+	key  *string                    // a pointer, since fmt prints unexported strings it meets by reflection
+	last *atomic.Pointer[signature] // made last
 }
 
 // signature is a token and what it was made for.
@@ -43,15 +47,17 @@ type signature struct {
 	made            time.Time
 }
 
-// NewSASKey returns a source of tokens signed with key. The key is the text of
-// SharedAccessKey as it stands, which is not base64-decoded.
+// NewSASKey returns a source of tokens that are signed with key, in the name of the
+// authorization rule name. The key is SharedAccessKey of the connection string as it stands:
+// it is not base64-decoded (docs/relay-protocol.md §2.1).
 func NewSASKey(name, key string) *SASKey {
 	return &SASKey{name: name, key: &key, last: new(atomic.Pointer[signature])}
 }
 
-// Token signs audience for an hour, a minute less at worst.
+// Token returns a signature of audience that is valid for 59 to 60 minutes. The error is
+// always nil.
 func (k *SASKey) Token(_ context.Context, audience string) (string, error) {
-	now := time.Now().Round(0) // a clock that is put right has to count
+	now := time.Now().Round(0) // without the monotonic clock: setting the clock has to count
 	if last := k.last.Load(); last != nil && last.audience == audience {
 		if age := now.Sub(last.made); 0 <= age && age < sasReuse {
 			return last.token, nil
@@ -62,6 +68,7 @@ func (k *SASKey) Token(_ context.Context, audience string) (string, error) {
 	return token, nil
 }
 
+// sign makes a token, docs/relay-protocol.md §2.1.
 func (k *SASKey) sign(audience string, expiry time.Time) string {
 	resource := url.QueryEscape(audience)
 	se := strconv.FormatInt(expiry.Unix(), 10)
@@ -80,19 +87,21 @@ func (k *SASKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) }
 // LogValue names the key without showing it.
 func (k *SASKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// SharedAccessSignature is a token made by somebody else, presented as it is.
+// SharedAccessSignature is a [TokenSource] that presents a token made by somebody else. No verb
+// of fmt and no logger shows the token.
 type SharedAccessSignature struct{ token *string }
 
-// NewSharedAccessSignature returns a source that always presents token, which
-// begins with "SharedAccessSignature " and cannot be renewed here.
+// NewSharedAccessSignature returns a source that always presents token, which begins with
+// "SharedAccessSignature ". It cannot be renewed without its key.
 func NewSharedAccessSignature(token string) *SharedAccessSignature {
 	return &SharedAccessSignature{token: &token}
 }
 
-// Token returns the token, whatever the audience.
+// Token returns the token, whatever the audience. The error is always nil.
 func (s *SharedAccessSignature) Token(context.Context, string) (string, error) { return *s.token, nil }
 
-// Expiry is when the token ends (its field se), zero where that cannot be read.
+// Expiry is when the token ends, by its field se (docs/relay-protocol.md §2.1); the zero time
+// where that cannot be read.
 func (s *SharedAccessSignature) Expiry() time.Time {
 	_, fields, _ := strings.Cut(*s.token, " ")
 	values, err := url.ParseQuery(fields)

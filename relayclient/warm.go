@@ -2,7 +2,6 @@ package relayclient
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 )
@@ -15,26 +14,23 @@ const (
 	warmUse = 5 * time.Minute
 	// warmPause is how long to wait after a link could not be made.
 	warmPause = 5 * time.Second
-	// doubtful is how often to look whether a relay has acknowledged a request
-	// over a link that had waited.
-	doubtful = time.Second
 )
 
-// warmth keeps links ready for a client that is in use, so that a new connection
-// costs one round trip instead of three. They stop at the TLS handshake: an
-// upgrade would make the listener dial its target.
-type warmth struct {
+// warmPool keeps links ready for a client that is in use, so that a new connection costs one
+// round trip instead of three. They stop at the TLS handshake: an upgrade would make the
+// listener dial its target. The zero value is empty, and its keeper does not run.
+type warmPool struct {
 	mu    sync.Mutex
-	links []*link // oldest first
-	until time.Time
-	stop  context.CancelFunc // nil until the keeper runs
-	over  bool
-	wake  chan struct{}
-	done  sync.WaitGroup
+	links []*link            // oldest first
+	until time.Time          // when the client counts as out of use
+	stop  context.CancelFunc // ends the keeper; nil until it runs
+	over  bool               // close was called
+	wake  chan struct{}      // has the keeper look at once
+	done  sync.WaitGroup     // the keeper
 }
 
 // take returns a link that seems alive, or nil. The caller closes it.
-func (w *warmth) take() *link {
+func (w *warmPool) take() *link {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.links) > 0 {
@@ -48,23 +44,9 @@ func (w *warmth) take() *link {
 	return nil
 }
 
-// silent reports whether the relay has said nothing: neither ended the
-// connection nor answered a request that was never made, as a front end may that
-// is tired of waiting. What TLS says to itself does not count.
-func (l *link) silent() bool {
-	if l.socket == nil {
-		return true // the answer to the request will tell
-	}
-	l.socket.nowait, l.socket.drained = true, false
-	_, err := l.Conn.Read(make([]byte, 1))
-	l.socket.nowait = false
-	return errors.Is(err, errNotYet)
-}
-
-// used tells that a connection was made, so that another may follow soon. The
-// first one starts the keeper: then the relay is there, and the TLS session and
-// the key exchange are known.
-func (w *warmth) used(c *Client) {
+// noteUse notes that a connection was made, so that another may follow soon. The first one
+// starts the keeper: from then on the TLS session and the key exchange are known.
+func (w *warmPool) noteUse(c *Client) {
 	if c.WarmConnections <= 0 {
 		return
 	}
@@ -81,10 +63,7 @@ func (w *warmth) used(c *Client) {
 		var ctx context.Context
 		ctx, w.stop = context.WithCancel(context.Background())
 		w.wake = make(chan struct{}, 1)
-		w.done.Go(func() {
-			defer guard(c.Panicked).raise()
-			w.keep(ctx, c)
-		})
+		w.done.Go(c.guarded(func() { w.keep(ctx, c) }))
 	}
 	select {
 	case w.wake <- struct{}{}:
@@ -92,8 +71,8 @@ func (w *warmth) used(c *Client) {
 	}
 }
 
-// keep makes links while some are missing and drops those that grew old.
-func (w *warmth) keep(ctx context.Context, c *Client) {
+// keep is the keeper: it makes links while some are missing and drops those that grew old.
+func (w *warmPool) keep(ctx context.Context, c *Client) {
 	var notBefore time.Time
 	for {
 		missing, next := w.tend(c.WarmConnections)
@@ -119,9 +98,9 @@ func (w *warmth) keep(ctx context.Context, c *Client) {
 	}
 }
 
-// tend drops what is too old, and reports whether a link should be made and
-// when to look again.
-func (w *warmth) tend(want int) (missing bool, next time.Duration) {
+// tend drops what is too old, and reports whether a link should be made and when to look
+// again.
+func (w *warmPool) tend(want int) (missing bool, next time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.links) > 0 && time.Since(w.links[0].born) >= warmLife {
@@ -136,12 +115,12 @@ func (w *warmth) tend(want int) (missing bool, next time.Duration) {
 }
 
 // add makes one link.
-func (w *warmth) add(ctx context.Context, c *Client) bool {
+func (w *warmPool) add(ctx context.Context, c *Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	l, err := c.connect(ctx, newProgress())
 	if err != nil {
-		return false // the next connection meets the same, and tells
+		return false // the next Dial meets the failure too, and returns it
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -150,7 +129,7 @@ func (w *warmth) add(ctx context.Context, c *Client) bool {
 }
 
 // close drops all links and ends the keeper.
-func (w *warmth) close() {
+func (w *warmPool) close() {
 	w.mu.Lock()
 	w.over = true
 	if w.stop != nil {
@@ -164,36 +143,4 @@ func (w *warmth) close() {
 		l.Close()
 	}
 	w.links = nil
-}
-
-// doubt watches over a link that had waited and is now written to, until stop
-// is called. What a machine on the way has forgotten is neither answered nor
-// refused; the kernel sees that nothing is acknowledged. Stop reports whether the
-// link was given up.
-func (l *link) doubt() (stop func() (givenUp bool)) {
-	var mu sync.Mutex
-	var over, givenUp bool
-	var timer *time.Timer
-	timer = time.AfterFunc(time.Hour, func() {
-		defer l.panicked.raise()
-		mu.Lock()
-		defer mu.Unlock()
-		if over {
-			return
-		}
-		if p := pathOf(l); p.unacked > 0 && p.retransmitted {
-			givenUp = true
-			abort(l.Conn)
-			return
-		}
-		timer.Reset(doubtful)
-	})
-	timer.Reset(doubtful) // only now, when the function may use it
-	return func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-		timer.Stop()
-		return givenUp
-	}
 }

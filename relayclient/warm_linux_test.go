@@ -70,7 +70,7 @@ func warmWorld(t *testing.T, adjust func(*fakerelay.Server)) (w *world, k *kept,
 	w.addr = "localhost:" + port(ln)
 	serve(t, func(ctx context.Context) error { return w.relay.Serve(ctx, k) })
 	w.client = &relayclient.Client{
-		Endpoint: w.addr, RootCAs: w.roots, WarmConnections: 1,
+		Namespace: w.addr, RootCAs: w.roots, WarmConnections: 1,
 		Hooks: relayclient.Hooks{Attempted: told.add},
 	}
 	t.Cleanup(w.client.Close)

@@ -12,19 +12,6 @@ import (
 	"hyco-sidecar/cmd/hyco-sidecar/advice"
 )
 
-// renamed are lines of the log that still have another message than advice's table,
-// by that message. It is empty once the parts have theirs.
-var renamed = map[string]string{
-	"accept fails, trying on":  "accept failed, retrying",
-	"connections failed alike": "similar failures suppressed",
-	"DNS upstream leads back to this process and is not used: set HYCO_DNS_UPSTREAMS to resolvers that do not": "DNS upstream leads back to this process and is not used",
-	"DNS queries fail: raise the limit of open files (ulimit -n)":                                              "DNS queries fail: too many open files",
-	"DNS connection was not accepted":                                                                          "DNS accept failed, retrying",
-}
-
-// advising are the strangers that still give advice.
-var advising = []string{"dnsproxy", "forwarder"}
-
 // TestAdviceCoversEveryLabel: what the program can report is in the table, and
 // nothing else.
 func TestAdviceCoversEveryLabel(t *testing.T) {
@@ -42,9 +29,6 @@ func TestAdviceCoversEveryWarning(t *testing.T) {
 	_, messages := advice.Names()
 	logged := make(map[string]bool)
 	for _, l := range logLines(t) {
-		if now, ok := renamed[l.message]; ok {
-			l.message = now
-		}
 		logged[l.message] = true
 		if l.warns && l.message != "" && !slices.Contains(messages, l.message) {
 			t.Errorf("%s logs %q, which advice's table does not have", l.path, l.message)
@@ -60,11 +44,6 @@ func TestAdviceCoversEveryWarning(t *testing.T) {
 // TestAdviceLeadsToAnEntry: each place that the table names exists.
 func TestAdviceLeadsToAnEntry(t *testing.T) {
 	anchors := set(slices.Collect(maps.Values(headings(t, "../docs/troubleshooting.md"))))
-	for old, now := range renamed {
-		if anchors[anchor(old)] {
-			anchors[anchor(now)] = true
-		}
-	}
 	known, messages := advice.Names()
 	for _, name := range slices.Concat(known, messages) {
 		if slices.Contains(orderly, name) {
@@ -81,7 +60,7 @@ func TestAdviceLeadsToAnEntry(t *testing.T) {
 func TestStrangersGiveNoAdvice(t *testing.T) {
 	own := regexp.MustCompile("HYCO_|`hyco-sidecar |\"next\"|\\bNext\\(\\) string")
 	for _, dir := range strangers {
-		if dir == "config" || slices.Contains(advising, dir) { // config is about the settings
+		if dir == "config" { // config is about the settings
 			continue
 		}
 		err := filepath.WalkDir("../"+dir, func(path string, _ os.DirEntry, err error) error {

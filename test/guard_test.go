@@ -9,10 +9,6 @@ import (
 	"testing"
 )
 
-// recovering are the packages that still recover panics on their goroutines
-// themselves, by `defer ….raise()`. It is empty once all of them take the hook.
-var recovering = []string{"forwarder", "relayclient", "dnsproxy"}
-
 // guardHome is where recovery stands, and where guards end.
 const guardHome = "cmd/hyco-sidecar/logging/guard.go"
 
@@ -25,7 +21,7 @@ func TestEveryGoroutineBeginsWithAGuard(t *testing.T) {
 		if s.dir == "config" || s.path == guardHome { // config starts none
 			continue
 		}
-		starts, wrong := goroutines(s.file, slices.Contains(recovering, s.dir))
+		starts, wrong := goroutines(s.file)
 		found[s.dir] += starts
 		for _, w := range wrong {
 			t.Errorf("%s: %s", s.path, w)
@@ -42,7 +38,7 @@ func TestEveryGoroutineBeginsWithAGuard(t *testing.T) {
 // TestRecoveryStandsOnce: whoever recovers a panic elsewhere hides it.
 func TestRecoveryStandsOnce(t *testing.T) {
 	for _, s := range program(t) {
-		if s.path == guardHome || slices.Contains(recovering, s.dir) {
+		if s.path == guardHome {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -92,7 +88,7 @@ func TestNoGoroutineEscapesTheTest(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.code, err)
 		}
-		if starts, wrong := goroutines(file, false); starts != test.starts || len(wrong) != test.wrong {
+		if starts, wrong := goroutines(file); starts != test.starts || len(wrong) != test.wrong {
 			t.Errorf("%s: got %d, %q, want %d and %d wrong", test.code, starts, wrong, test.starts, test.wrong)
 		}
 	}
@@ -107,19 +103,18 @@ func TestNoGoroutineEscapesTheTest(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", code, err)
 		}
-		if _, got := goroutines(file, false); len(got) != wrong {
+		if _, got := goroutines(file); len(got) != wrong {
 			t.Errorf("%s: got %q, want %d", code, got, wrong)
 		}
 	}
 }
 
 // goroutines counts the places of a file that start a goroutine, or hand a function
-// to one of a library's, and says which do not begin with a call of guarded. With
-// raises they may begin with a deferred raise instead.
-func goroutines(file *ast.File, raises bool) (starts int, wrong []string) {
+// to one of a library's, and says which do not begin with a call of guarded.
+func goroutines(file *ast.File) (starts int, wrong []string) {
 	begins := func(what string, f ast.Expr) {
 		starts++
-		if !isGuarded(f) && !isGuardedTask(f) && !(raises && isRaising(f)) {
+		if !isGuarded(f) && !isGuardedTask(f) {
 			wrong = append(wrong, what+" is not given guarded(…)")
 		}
 	}
@@ -228,15 +223,4 @@ func isGuardedCall(s ast.Stmt) bool {
 	}
 	call, ok := e.X.(*ast.CallExpr)
 	return ok && isGuarded(call.Fun)
-}
-
-// isRaising reports whether f is a function literal that begins with a deferred
-// raise.
-func isRaising(f ast.Expr) bool {
-	lit, ok := f.(*ast.FuncLit)
-	if !ok || len(lit.Body.List) == 0 {
-		return false
-	}
-	d, ok := lit.Body.List[0].(*ast.DeferStmt)
-	return ok && calls(d.Call, "raise")
 }

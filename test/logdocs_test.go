@@ -69,14 +69,13 @@ type logLine struct {
 }
 
 // leveled are the log's methods that say their level, with the place of the
-// message. dnsproxy's tell, for what may be said once a minute, is one.
+// message.
 var leveled = map[string]struct {
 	message int
 	warns   bool
 }{
 	"Debug": {0, false}, "Info": {0, false}, "Warn": {0, true}, "Error": {0, true},
 	"DebugContext": {1, false}, "InfoContext": {1, false}, "WarnContext": {1, true}, "ErrorContext": {1, true},
-	"tell": {2, true},
 }
 
 // attemptLines are the messages that relayclient chooses between, at level debug.
@@ -88,7 +87,6 @@ func logLines(t *testing.T) []logLine {
 	var all []logLine
 	for _, s := range program(t) {
 		for _, d := range s.file.Decls {
-			f, isFunc := d.(*ast.FuncDecl)
 			ast.Inspect(d, func(n ast.Node) bool {
 				call, ok := n.(*ast.CallExpr)
 				if !ok {
@@ -100,7 +98,7 @@ func logLines(t *testing.T) []logLine {
 				}
 				line.path = s.path
 				line.message, ok = literal(call.Args[at])
-				if !ok && line.warns && !(isFunc && f.Name.Name == "tell") {
+				if !ok && line.warns {
 					t.Errorf("%s logs a warning whose message is not a literal", s.path)
 				}
 				all = append(all, line)
@@ -132,9 +130,6 @@ func asLog(call *ast.CallExpr) (line logLine, message int, ok bool) {
 	method, ok := leveled[name]
 	if !ok || len(call.Args) <= method.message || method.message == 0 && !isLogger(f.X) {
 		return line, 0, false
-	}
-	if _, isText := literal(call.Args[method.message]); name == "tell" && !isText {
-		return line, 0, false // of something else
 	}
 	line.warns = method.warns
 	return line, method.message, true

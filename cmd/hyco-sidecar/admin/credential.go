@@ -67,8 +67,8 @@ func (m *Monitor) Reloaded(used bool) {
 	}
 }
 
-// collectCredentials is part of collect. The caller holds mu.
-func (e *endpoint) collectCredentials(s sink) {
+// collectCredentialsLocked is part of collect.
+func (e *endpoint) collectCredentialsLocked(s sink) {
 	for i, c := range e.credentials.all {
 		s.put(credentialRefused, float64(e.credentials.refused[i]), e.about.Name, ranks[i])
 		s.put(credentialInUse, truth(i == e.credentials.using), e.about.Name, ranks[i])

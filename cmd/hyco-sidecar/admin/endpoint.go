@@ -55,21 +55,21 @@ func (m *Monitor) Connections() forwarder.Hooks {
 		Dialled: func(target string, took time.Duration, err error) {
 			if err == nil {
 				m.dialSeconds.WithLabelValues(target).Observe(took.Seconds())
-				m.endpoint(target).reached(took)
+				m.endpoint(target).noteJoined(took)
 			}
 		},
 		Closed: func(s forwarder.Summary) {
 			m.connectionSeconds.WithLabelValues(s.Target).Observe(s.Took.Seconds())
 			e := m.endpoint(s.Target)
-			e.closed(s)
+			e.noteEnd(s)
 			e.open.Add(-1)
 			m.open.Add(-1)
 		},
 	}
 }
 
-// reached notes that a listener has taken a connection.
-func (e *endpoint) reached(took time.Duration) {
+// noteJoined notes that a listener has taken a connection.
+func (e *endpoint) noteJoined(took time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.joined, e.joinTook = time.Now(), took
@@ -81,8 +81,8 @@ func (e *endpoint) reached(took time.Duration) {
 	}
 }
 
-// closed notes how a connection ended.
-func (e *endpoint) closed(s forwarder.Summary) {
+// noteEnd notes how a connection ended.
+func (e *endpoint) noteEnd(s forwarder.Summary) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended[s.Cause]++
@@ -140,16 +140,16 @@ func (m *Monitor) Listeners(endpoint string, n int) {
 	e.listeners, e.counted = n, time.Now()
 }
 
-// known is the number of listeners, nil while it is not known. The caller holds mu.
-func (e *endpoint) known() *int {
+// listenersLocked is the number of listeners, nil while it is not known.
+func (e *endpoint) listenersLocked() *int {
 	if time.Since(e.counted) > listenersKept {
 		return nil
 	}
 	return new(e.listeners)
 }
 
-// health reports how the last connection fared. The caller holds mu.
-func (e *endpoint) health() Health {
+// healthLocked reports how the last connection fared.
+func (e *endpoint) healthLocked() Health {
 	if e.suspected && e.retried && e.traffic.Down.Load() > e.downThen {
 		e.suspected, e.failing = false, false
 	}
@@ -168,8 +168,8 @@ func (e *endpoint) status() Endpoint {
 	s := e.about
 	s.Open, s.Total = e.open.Load(), e.accepted.Load()
 	s.Up, s.Down = e.traffic.Up.Load(), e.traffic.Down.Load()
-	s.Health, s.Failed = e.health(), e.failed
-	s.Credential, s.Listeners = e.credentials.String(), e.known()
+	s.Health, s.Failed = e.healthLocked(), e.failed
+	s.Credential, s.Listeners = e.credentials.String(), e.listenersLocked()
 	if !e.joined.IsZero() {
 		s.LastJoined, s.JoinSeconds = new(e.joined), e.joinTook.Seconds()
 	}

@@ -146,17 +146,17 @@ func (e *endpoint) collect(s sink) {
 	s.put(connectionsOpen, float64(e.open.Load()), name)
 	s.put(connectionBytes, float64(e.traffic.Up.Load()), name, "up")
 	s.put(connectionBytes, float64(e.traffic.Down.Load()), name, "down")
-	e.collectCredentials(s)
+	e.collectCredentialsLocked(s)
 	for _, cause := range causes {
 		s.put(connectionsEnded, float64(e.ended[cause]), name, string(cause))
 	}
 	for reason, n := range e.refused {
 		s.put(dialErrors, float64(n), name, reason)
 	}
-	if health := e.health(); health != Unused {
+	if health := e.healthLocked(); health != Unused {
 		s.put(endpointHealthy, truth(health == Healthy), name)
 	}
-	if n := e.known(); n != nil {
+	if n := e.listenersLocked(); n != nil {
 		s.put(endpointListeners, float64(*n), name)
 	}
 	if !e.joined.IsZero() {

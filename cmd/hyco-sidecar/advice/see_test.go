@@ -4,7 +4,7 @@ import "testing"
 
 func TestAHeadingsAnchorIsGitHubs(t *testing.T) {
 	for heading, want := range map[string]string{
-		"accept fails, trying on":                        "accept-fails-trying-on",
+		"accept failed, retrying":                        "accept-failed-retrying",
 		"connections have to wait: the limit is reached": "connections-have-to-wait-the-limit-is-reached",
 		"DNS queries fail: raise the limit (ulimit -n)":  "dns-queries-fail-raise-the-limit-ulimit--n",
 		"`no_listener`": "no_listener",

@@ -53,8 +53,8 @@ var (
 	}
 )
 
-// because is f with what the kernel said.
-func (f *Fault) because(err error) *Fault {
+// withCause is f with what the kernel said.
+func (f *Fault) withCause(err error) *Fault {
 	detailed := *f
 	detailed.err = err
 	return &detailed

@@ -116,7 +116,7 @@ func (k *Keeper) Run(ctx context.Context) {
 			in = false
 			if were {
 				f, _ := errors.AsType[*Fault](err)
-				k.lost(f)
+				k.reportLost(f)
 			}
 			if k.ours { // which does no harm to connections
 				_ = k.rules.install(k.Plan) // the next look tells
@@ -131,7 +131,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		default:
 			in = false
 			if were {
-				k.lost(ErrMissing)
+				k.reportLost(ErrMissing)
 			}
 		}
 		if in != were {
@@ -147,13 +147,13 @@ func (k *Keeper) repair(were bool) bool {
 	case failed == nil:
 		k.logger().Warn("the rules that lead connections here were gone, and are in place again")
 	case were:
-		k.lost(failed)
+		k.reportLost(failed)
 	}
 	return failed == nil
 }
 
-// lost tells that connections go elsewhere.
-func (k *Keeper) lost(f *Fault) {
+// reportLost tells that connections go elsewhere.
+func (k *Keeper) reportLost(f *Fault) {
 	k.logger().Error("connections are not captured any more", "reason", f.Reason(), "error", f)
 }
 

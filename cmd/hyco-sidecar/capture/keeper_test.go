@@ -248,7 +248,7 @@ func TestAStartThatFailsSaysWhy(t *testing.T) {
 		want  error
 	}{
 		"no right and no rules":     {state{denied: ErrNotPermitted}, ErrNotPermitted},
-		"no support":                {state{denied: ErrUnsupported.because(errors.New("ENOENT"))}, ErrUnsupported},
+		"no support":                {state{denied: ErrUnsupported.withCause(errors.New("ENOENT"))}, ErrUnsupported},
 		"rules that have no effect": {state{trouble: ErrMissing}, ErrMissing},
 	} {
 		r := &rules{state: test.rules}

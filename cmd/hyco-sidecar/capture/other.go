@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-var errOtherSystem = ErrUnsupported.because(errors.New("this is not Linux"))
+var errOtherSystem = ErrUnsupported.withCause(errors.New("this is not Linux"))
 
 // Install is for Linux.
 func (p Plan) Install() error { return errOtherSystem }

@@ -33,7 +33,7 @@ func (p Plan) Install() error {
 func (p Plan) install(patient bool) error {
 	c, err := nftables.New()
 	if err != nil {
-		return understood(err)
+		return asFault(err)
 	}
 	replace(c)
 	c.AddTable(table)
@@ -50,10 +50,10 @@ func (p Plan) install(patient bool) error {
 			}
 		}
 		if err := f.install(c, chain, lanes, patient); err != nil {
-			return understood(err)
+			return asFault(err)
 		}
 	}
-	return understood(c.Flush())
+	return asFault(c.Flush())
 }
 
 // Remove takes the rules away, whoever installed them; none is no error. The error
@@ -61,10 +61,10 @@ func (p Plan) install(patient bool) error {
 func Remove() error {
 	c, err := nftables.New()
 	if err != nil {
-		return understood(err)
+		return asFault(err)
 	}
 	replace(c)
-	return understood(c.Flush())
+	return asFault(c.Flush())
 }
 
 // Release has the rules capture nothing more, and leaves them for the connections that
@@ -73,19 +73,19 @@ func Remove() error {
 func Release() error {
 	c, err := nftables.New()
 	if err != nil {
-		return understood(err)
+		return asFault(err)
 	}
 	maps, err := c.GetSets(table)
 	if errors.Is(err, syscall.ENOENT) {
 		return nil
 	}
 	if err != nil {
-		return understood(err)
+		return asFault(err)
 	}
 	for _, m := range maps {
 		c.FlushSet(m)
 	}
-	return understood(c.Flush())
+	return asFault(c.Flush())
 }
 
 // replace removes the table, which has to be there for that.
@@ -181,15 +181,15 @@ func wire(a netip.AddrPort) []byte {
 	return append(binary.BigEndian.AppendUint16(a.Addr().AsSlice(), a.Port()), 0, 0)
 }
 
-// understood turns an error of the kernel's into a Fault.
-func understood(err error) error {
+// asFault turns an error of the kernel's into a Fault.
+func asFault(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
 		return ErrNotPermitted
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.EAFNOSUPPORT):
-		return ErrUnsupported.because(err)
+		return ErrUnsupported.withCause(err)
 	}
 	return failure(fmt.Errorf("nftables: %w", err))
 }

@@ -30,7 +30,7 @@ func endpoint(host string, port uint16) check.Endpoint {
 	}
 }
 
-// target is what lies behind a tunnel; it gets the far end and closes it.
+// checkTarget is what lies behind a tunnel; it gets the far end and closes it.
 type target func(conn net.Conn)
 
 // sound is a Checker of a machine where all is well up to target.

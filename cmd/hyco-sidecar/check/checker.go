@@ -93,7 +93,7 @@ const atOnce = 8
 // not configured has a result of its own.
 func (c *Checker) Run(ctx context.Context, names []string) Report {
 	began := time.Now()
-	here := c.lookRound(ctx)
+	here := c.lookAround(ctx)
 	results := make([]Result, len(names))
 	walked := make([]chan struct{}, len(names))
 	for i := range walked {
@@ -127,9 +127,9 @@ type surroundings struct {
 	silence string // of its resolver, although resolv.conf names it; else empty
 }
 
-// lookRound finds out whether a sidecar runs in this network namespace: its
+// lookAround finds out whether a sidecar runs in this network namespace: its
 // resolver answers, or somebody accepts at a stand-in address.
-func (c *Checker) lookRound(ctx context.Context) surroundings {
+func (c *Checker) lookAround(ctx context.Context) surroundings {
 	bound := func(e Endpoint) bool {
 		holder, found := c.Holder(e.Arrive)
 		return found && holder == e.Arrive.Addr()

@@ -11,7 +11,6 @@ import (
 
 	"hyco-sidecar/cmd/hyco-sidecar/credential"
 	"hyco-sidecar/cmd/hyco-sidecar/kernel"
-	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 	"hyco-sidecar/config"
 	"hyco-sidecar/dnsproxy"
@@ -79,12 +78,12 @@ type dialer struct {
 
 func (d dialer) client(namespace string, hooks relayclient.Hooks) *relayclient.Client {
 	return &relayclient.Client{
-		Endpoint:  namespace,
+		Namespace: namespace,
 		RootCAs:   d.plan.Config.RootCAs,
 		UserAgent: plan.UserAgent(),
 		Control:   plan.Control(d.plan.Config),
 		Hooks:     hooks,
-		Panicked:  logging.Panicked(d.guard),
+		Guard:     d.guard,
 	}
 }
 

@@ -131,11 +131,11 @@ func recognise(probe Probe, data []byte) string {
 	switch probe {
 	case HTTP:
 		if strings.HasPrefix(string(data), "HTTP/") {
-			return "answers " + shown(data)
+			return "answers " + quoteFirstLine(data)
 		}
 	case redis: // an error is an answer: -NOAUTH where there is a password
 		if data[0] == '+' || data[0] == '-' {
-			return "Redis answers " + shown(data)
+			return "Redis answers " + quoteFirstLine(data)
 		}
 	case Postgres:
 		switch data[0] {
@@ -144,14 +144,14 @@ func recognise(probe Probe, data []byte) string {
 		case 'N':
 			return "PostgreSQL answers, without TLS"
 		case 'E':
-			return "PostgreSQL answers with an error: " + shown(data[1:])
+			return "PostgreSQL answers with an error: " + quoteFirstLine(data[1:])
 		}
 	case MSSQL:
 		if version, ok := sqlServerVersion(data); ok {
 			return "SQL Server " + version + " answers"
 		}
 	}
-	return "answers, though not to " + probe.sends() + ": " + shown(data)
+	return "answers, though not to " + probe.sends() + ": " + quoteFirstLine(data)
 }
 
 // sqlServerVersion reads the VERSION of a PRELOGIN answer.

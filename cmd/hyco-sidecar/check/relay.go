@@ -12,9 +12,9 @@ import (
 	"hyco-sidecar/relayclient"
 )
 
-// relay goes from the relay's name to the listener, and returns the tunnel, or
+// joinRelay goes from the relay's name to the listener, and returns the tunnel, or
 // nil.
-func (w *walk) relay(ctx context.Context) net.Conn {
+func (w *walk) joinRelay(ctx context.Context) net.Conn {
 	began := w.begin(Listener)
 	conn, attempt, err := w.Dial(ctx, w.e, w.ID)
 	if unanswered(err) && ctx.Err() == nil {
@@ -23,14 +23,14 @@ func (w *walk) relay(ctx context.Context) net.Conn {
 	}
 	took := time.Since(began)
 	if err == nil {
-		w.passed(attempt, "", Healthy, true)
+		w.reportPassed(attempt, "", Healthy, true)
 		return conn
 	}
 	e, ok := errors.AsType[*relayclient.DialError](err)
 	if !ok {
 		e = &relayclient.DialError{Entity: w.Entity, Host: w.Namespace, Stage: relayclient.StageUpgrade, Err: err}
 	}
-	w.refused(ctx, e, attempt, took)
+	w.reportRefusal(ctx, e, attempt, took)
 	return nil
 }
 
@@ -44,8 +44,8 @@ func unanswered(err error) bool {
 // silence is held against it although the check's time was over.
 const fairTime = 3 * time.Second
 
-// refused reports how far a dial came that failed.
-func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt relayclient.Attempt, took time.Duration) {
+// reportRefusal reports how far a dial came that failed.
+func (w *walk) reportRefusal(ctx context.Context, e *relayclient.DialError, attempt relayclient.Attempt, took time.Duration) {
 	verdict := Verdict(advice.VerdictOf(e.Reason()))
 	saw := strings.TrimPrefix(e.Err.Error(), "relayclient: ")
 	if e.Status != 0 {
@@ -60,8 +60,8 @@ func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt re
 	switch {
 	case e.Status == 0 && ctx.Err() != nil && (ctx.Err() == context.Canceled || took < fairTime):
 		stage = stageOf(e.Stage)
-		w.passed(attempt, stage, Unfinished, false)
-		w.cutShort(ctx, stage, took)
+		w.reportPassed(attempt, stage, Unfinished, false)
+		w.reportCutShort(ctx, stage, took)
 		return
 	case stage == "": // a reason that is not known here
 		stage = stageOf(e.Stage)
@@ -70,7 +70,7 @@ func (w *walk) refused(ctx context.Context, e *relayclient.DialError, attempt re
 		saw = "the relay answers other requests, and holds this one back for a listener that does not come"
 		notes = append(notes, "or something on the way holds WebSocket upgrades back: see whether another hybrid connection works from here")
 	}
-	w.passed(attempt, stage, verdict, e.Status != 0 || e.Stage == relayclient.StageOpening)
+	w.reportPassed(attempt, stage, verdict, e.Status != 0 || e.Stage == relayclient.StageOpening)
 	took -= attempt.Resolve + attempt.Connect + attempt.TLS
 	if e.ClockOffset.Abs() > relayclient.ClockTolerance && verdict != ClockWrong && verdict.stage() == Token {
 		notes = append(notes, "this machine's clock is "+relayclient.DescribeOffset(e.ClockOffset))
@@ -87,10 +87,10 @@ func (w *walk) answersOthers(ctx context.Context) bool {
 	return err == nil
 }
 
-// passed reports the stages before failed, the first one of verdict, or all when
+// reportPassed reports the stages before failed, the first one of verdict, or all when
 // failed is empty. answered says that the relay answered the request, which
 // carries the token.
-func (w *walk) passed(a relayclient.Attempt, failed Stage, verdict Verdict, answered bool) {
+func (w *walk) reportPassed(a relayclient.Attempt, failed Stage, verdict Verdict, answered bool) {
 	proxy := w.e.Proxy
 	for _, s := range []Stage{RelayName, RelayPort, RelayTLS, Token, Listener} {
 		switch {
@@ -101,25 +101,25 @@ func (w *walk) passed(a relayclient.Attempt, failed Stage, verdict Verdict, answ
 		case s == RelayName && proxy != "":
 			w.skip(s, "the proxy looks it up")
 		case s == RelayName:
-			w.ok(s, a.Resolve, w.Namespace)
+			w.pass(s, a.Resolve, w.Namespace)
 		case s == RelayPort && proxy != "":
-			w.ok(s, a.Connect, "through the proxy "+proxy)
+			w.pass(s, a.Connect, "through the proxy "+proxy)
 		case s == RelayPort:
-			w.ok(s, a.Connect, "connected")
+			w.pass(s, a.Connect, "connected")
 		case s == RelayTLS:
-			w.ok(s, a.TLS, "the certificate is trusted")
+			w.pass(s, a.TLS, "the certificate is trusted")
 		case s == Token && !answered:
 			w.skip(s, "the relay has not said")
 		case s == Token && (verdict == RelayUnavailable || verdict == NotARelay):
 			w.skip(s, "the relay did not come to it")
 		case s == Token && w.Credential == NoCredential:
-			w.ok(s, 0, "none needed")
+			w.pass(s, 0, "none needed")
 		case s == Token && a.Credential > 0:
-			w.ok(s, 0, "the secondary credential is accepted; the first was refused")
+			w.pass(s, 0, "the secondary credential is accepted; the first was refused")
 		case s == Token:
-			w.ok(s, 0, "accepted")
+			w.pass(s, 0, "accepted")
 		case s == Listener:
-			w.ok(s, a.Upgrade, "took the connection")
+			w.pass(s, a.Upgrade, "took the connection")
 		}
 	}
 }

@@ -88,8 +88,8 @@ func (r *Report) judge() {
 	r.ExitCode = r.Verdict.ExitCode()
 }
 
-// notBegun is the verdict of a walk that the check had no time for.
-func (r *Result) notBegun() {
+// skipAll is the verdict of a walk that the check had no time for.
+func (r *Result) skipAll() {
 	r.Verdict, r.ExitCode = Unfinished, Unfinished.ExitCode()
 	for _, s := range Stages[len(r.Stages):] {
 		r.Stages = append(r.Stages, Step{Stage: s, Outcome: Skipped, Saw: "not begun"})

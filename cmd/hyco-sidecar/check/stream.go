@@ -102,7 +102,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// SetDeadline does nothing, nor do the other two: whoever reads is bounded by the
+// SetDeadline and the other two do nothing: whoever reads is bounded by the
 // end of the tunnel.
 func (s *stream) SetDeadline(time.Time) error { return nil }
 

@@ -13,8 +13,8 @@ import (
 	"hyco-sidecar/relayclient"
 )
 
-// target lets the target speak, then speaks to it.
-func (w *walk) target(ctx context.Context, s *stream) {
+// checkTarget lets the target speak, then speaks to it.
+func (w *walk) checkTarget(ctx context.Context, s *stream) {
 	probe := w.probe()
 	if probe == None {
 		w.skip(Target, "not asked for")
@@ -41,24 +41,24 @@ func (w *walk) target(ctx context.Context, s *stream) {
 	unsettled := (came == silence || came == stalled) && answer.saw == ""
 	switch {
 	case unsettled && (ctx.Err() == context.Canceled || ctx.Err() != nil && time.Since(s.opened) < fairTime && came != stalled):
-		w.cutShort(ctx, Target, time.Since(began))
+		w.reportCutShort(ctx, Target, time.Since(began))
 	case string(s.rest) == azbridgeRefusal:
 		fail(ListenerMismatch, "the answer is that of azbridge, which expects the name of a port first", "set HYCO_CONNECTION_N_LISTENER=azbridge, and HYCO_CONNECTION_N_PORT_NAME to the name in its -T option")
 	case answer.err != nil && w.TLS:
 		fail(TargetTLSFailed, answer.err.Error(), "check the target's certificate and TLS settings; what the app trusts may differ from what is trusted here", answer.notes...)
 	case answer.saw != "":
-		w.ok(Target, time.Since(began), answer.saw, answer.notes...)
+		w.pass(Target, time.Since(began), answer.saw, answer.notes...)
 	case came == bytesCame && w.TLS:
-		fail(TargetTLSFailed, "it speaks first, which no TLS server does: "+shown(s.rest), "check without --tls")
+		fail(TargetTLSFailed, "it speaks first, which no TLS server does: "+quoteFirstLine(s.rest), "check without --tls")
 	case came == bytesCame:
-		w.ok(Target, time.Since(began), "says "+shown(s.rest))
+		w.pass(Target, time.Since(began), "says "+quoteFirstLine(s.rest))
 	case came == ended:
 		var notes []string
 		if asked {
-			again, saw := w.withoutAsking(ctx, time.Since(s.opened))
+			again, saw := w.askNothing(ctx, time.Since(s.opened))
 			switch {
 			case again == bytesCame:
-				w.ok(Target, time.Since(began), "says "+saw)
+				w.pass(Target, time.Since(began), "says "+saw)
 				return
 			case again == silence:
 				fail(TargetSilent, "reached, and hung up at "+probe.sends()+": --probe names other questions", w.otherQuestion())
@@ -67,7 +67,7 @@ func (w *walk) target(ctx context.Context, s *stream) {
 				notes = []string{"or the target was reached and hung up at " + probe.sends() + ": --probe names other questions"}
 			}
 		}
-		fail(TargetUnreachable, w.hungUp(s), fmt.Sprintf("on the Hybrid Connection Manager's machine, try whether it reaches %s (Test-NetConnection %s -Port %s)",
+		fail(TargetUnreachable, w.describeEnd(s), fmt.Sprintf("on the Hybrid Connection Manager's machine, try whether it reaches %s (Test-NetConnection %s -Port %s)",
 			w.e.Name, w.e.Host, w.port()), notes...)
 	case came == stalled:
 		fail(TargetSilent, "it began to answer the TLS handshake, then stalled", "see what the target's log says; a packet size that does not fit on the way shows like this as well")
@@ -84,7 +84,7 @@ func (w *walk) target(ctx context.Context, s *stream) {
 }
 
 // azbridgeRefusal is what azbridge says to a version that it does not know, such as
-// a question of ours (PROTOCOL §7.1).
+// a question of ours (docs/relay-protocol.md §7.1).
 const azbridgeRefusal = "\x00\x00\x00"
 
 func (w *walk) otherQuestion() string {
@@ -95,11 +95,11 @@ func (w *walk) otherQuestion() string {
 // was sent. A Windows that gives a target up after 21 s is not waited for twice.
 const atOnceHungUp = 5 * time.Second
 
-// withoutAsking connects once more where a tunnel ended after a question, and
+// askNothing connects once more where a tunnel ended after a question, and
 // sends nothing. One that then stays open for a second longer than the first, and
 // so is silent, has reached its target; that of a Hybrid Connection Manager that
 // does not reach it ends again. What a target says all the same is returned.
-func (w *walk) withoutAsking(ctx context.Context, first time.Duration) (event, string) {
+func (w *walk) askNothing(ctx context.Context, first time.Duration) (event, string) {
 	if first > atOnceHungUp {
 		return unclear, ""
 	}
@@ -112,15 +112,15 @@ func (w *walk) withoutAsking(ctx context.Context, first time.Duration) (event, s
 	came := s.await(ctx, first+time.Second)
 	switch {
 	case came == bytesCame:
-		return came, shown(s.rest)
+		return came, quoteFirstLine(s.rest)
 	case came == silence && ctx.Err() != nil:
 		return unclear, ""
 	}
 	return came, ""
 }
 
-// hungUp describes a tunnel that ended without a byte.
-func (w *walk) hungUp(s *stream) string {
+// describeEnd describes a tunnel that ended without a byte.
+func (w *walk) describeEnd(s *stream) string {
 	how := "closed"
 	if !errors.Is(s.err, io.EOF) {
 		how = "broken off (" + strings.TrimPrefix(s.err.Error(), "relayclient: ") + ")"
@@ -138,8 +138,8 @@ func (w *walk) hostHeader() string {
 	return net.JoinHostPort(w.e.Host, w.port())
 }
 
-// shown is the first line of what a target says, fit for a terminal.
-func shown(data []byte) string {
+// quoteFirstLine is the first line of what a target says, fit for a terminal.
+func quoteFirstLine(data []byte) string {
 	const most = 80
 	line, _, _ := strings.Cut(strings.TrimLeft(string(data), "\r\n"), "\n")
 	cut := len(line) > most

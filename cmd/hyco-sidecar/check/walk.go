@@ -24,14 +24,14 @@ type walk struct {
 // walk goes through all stages.
 func (c *Checker) walk(ctx context.Context, name string, here surroundings) Result {
 	w := &walk{Checker: c, Result: Result{Endpoint: name}}
-	if w.configured(name) {
+	if w.findEndpoint(name) {
 		if ctx.Err() != nil {
-			w.notBegun()
+			w.skipAll()
 			return w.Result
 		}
-		w.names(ctx, here)
-		w.socket(ctx, here.running)
-		w.beyond(ctx)
+		w.checkNames(ctx, here)
+		w.checkSocket(ctx, here.running)
+		w.goBeyond(ctx)
 	}
 	w.judge()
 	return w.Result
@@ -44,7 +44,7 @@ func (w *walk) begin(s Stage) (began time.Time) {
 	return time.Now()
 }
 
-func (w *walk) ok(s Stage, took time.Duration, saw string, notes ...string) {
+func (w *walk) pass(s Stage, took time.Duration, saw string, notes ...string) {
 	w.Stages = append(w.Stages, Step{Stage: s, Outcome: OK, Seconds: took.Seconds(), Saw: clean(saw), Notes: cleanAll(notes)})
 }
 
@@ -75,9 +75,9 @@ func cleanAll(texts []string) []string {
 	return texts
 }
 
-// cutShort reports a stage during which, or before which, the check was ended:
+// reportCutShort reports a stage during which, or before which, the check was ended:
 // nothing is known of it then.
-func (w *walk) cutShort(ctx context.Context, s Stage, took time.Duration) {
+func (w *walk) reportCutShort(ctx context.Context, s Stage, took time.Duration) {
 	if ctx.Err() == context.Canceled {
 		w.fail(s, took, Unfinished, "interrupted", "run the check again")
 		return
@@ -85,8 +85,8 @@ func (w *walk) cutShort(ctx context.Context, s Stage, took time.Duration) {
 	w.fail(s, took, Unfinished, "the time for the whole check is over", "give it more with --timeout, or name fewer endpoints")
 }
 
-// configured finds the endpoint.
-func (w *walk) configured(name string) bool {
+// findEndpoint finds the endpoint.
+func (w *walk) findEndpoint(name string) bool {
 	i := slices.IndexFunc(w.Endpoints, func(e Endpoint) bool { return e.Name == name })
 	if i < 0 {
 		w.fail(Configuration, 0, NameNotConfigured, "no setting has this host and port",
@@ -97,7 +97,7 @@ func (w *walk) configured(name string) bool {
 	w.Address, w.Namespace, w.Entity, w.Credential = w.e.Address.String(), w.e.Namespace, w.e.Entity, w.e.Credential
 	w.ID = relayclient.NewID()
 	saw := fmt.Sprintf("%s of %s, credential: %s", w.Entity, w.Namespace, w.Credential)
-	w.ok(Configuration, 0, saw)
+	w.pass(Configuration, 0, saw)
 	return true
 }
 
@@ -116,8 +116,8 @@ func list(endpoints []Endpoint) string {
 
 const noSidecar = "no sidecar runs here"
 
-// names asks the resolver for the stand-in address.
-func (w *walk) names(ctx context.Context, here surroundings) {
+// checkNames asks the resolver for the stand-in address.
+func (w *walk) checkNames(ctx context.Context, here surroundings) {
 	switch {
 	case w.e.Literal:
 		w.skip(Resolver, "apps look no address up")
@@ -137,7 +137,7 @@ func (w *walk) names(ctx context.Context, here surroundings) {
 	}
 	took := time.Since(began)
 	if ctx.Err() != nil {
-		w.cutShort(ctx, Resolver, took)
+		w.reportCutShort(ctx, Resolver, took)
 		return
 	}
 	want := w.e.Address.Addr()
@@ -147,9 +147,9 @@ func (w *walk) names(ctx context.Context, here surroundings) {
 	}
 	switch {
 	case w.right(n) && n.Sidecar != "":
-		w.ok(Resolver, took, fmt.Sprintf("%s answers %s", n.Server, want), w.moreNameservers()...)
+		w.pass(Resolver, took, fmt.Sprintf("%s answers %s", n.Server, want), w.moreNameservers()...)
 	case w.right(n):
-		w.ok(Resolver, took, fmt.Sprintf("%s, from a hosts file or another resolver", want))
+		w.pass(Resolver, took, fmt.Sprintf("%s, from a hosts file or another resolver", want))
 	case n.Sidecar != "" && w.right(self) && self.Instance == n.Instance:
 		saw := fmt.Sprintf("a hosts file or a cache gives %s for %s; the sidecar itself, at %s, answers %s", given(n), w.e.Host, self.Server, want)
 		w.fail(Resolver, took, DNSWrongAddress, saw, "correct or remove the line of "+w.e.Host+" in the hosts file, or restart what remembers")
@@ -158,7 +158,7 @@ func (w *walk) names(ctx context.Context, here surroundings) {
 	case w.elsewhere(n) != "" && self.Sidecar != "" && !w.right(self):
 		wrong(self)
 	case w.elsewhere(n) != "" && self.Sidecar != "":
-		w.ok(Resolver, took, "the sidecar answers at "+self.Server, w.elsewhere(n))
+		w.pass(Resolver, took, "the sidecar answers at "+self.Server, w.elsewhere(n))
 	default:
 		saw := fmt.Sprintf("%s answers, and is not this sidecar", n.Server)
 		if err, nobody := silent(n.Err); nobody {
@@ -227,9 +227,9 @@ func joined(addrs []netip.Addr) string {
 	return strings.Join(all, ", ")
 }
 
-// socket looks for whoever accepts where the endpoint's connections arrive. It asks
+// checkSocket looks for whoever accepts where the endpoint's connections arrive. It asks
 // the kernel, for to connect would open a tunnel.
-func (w *walk) socket(ctx context.Context, running bool) {
+func (w *walk) checkSocket(ctx context.Context, running bool) {
 	switch {
 	case !running:
 		w.skip(Socket, noSidecar)
@@ -248,14 +248,14 @@ func (w *walk) socket(ctx context.Context, running bool) {
 	took := time.Since(began)
 	switch {
 	case uncaptured != nil && ctx.Err() != nil:
-		w.cutShort(ctx, Socket, took)
+		w.reportCutShort(ctx, Socket, took)
 	case uncaptured != nil:
 		w.fail(Socket, took, CaptureMissing, fmt.Sprintf("accepts at %s, but connections to %s are not led there: %v", at, w.e.Address, uncaptured),
 			"see what the running sidecar's log says; where an init container installs the rules, it needs the sidecar's settings")
 	case found && holder == at.Addr() && w.Captured != nil:
-		w.ok(Socket, took, fmt.Sprintf("rules lead connections to %s to %s, which accepts", w.e.Address, at))
+		w.pass(Socket, took, fmt.Sprintf("rules lead connections to %s to %s, which accepts", w.e.Address, at))
 	case found && holder == at.Addr():
-		w.ok(Socket, took, "accepts at "+at.String())
+		w.pass(Socket, took, "accepts at "+at.String())
 	case found:
 		w.fail(Socket, took, ListenerNotBound, fmt.Sprintf("another process listens on port %d of every address", at.Port()),
 			"let that process listen on the pod's or container's own address, or on another port, and restart the sidecar")
@@ -265,16 +265,16 @@ func (w *walk) socket(ctx context.Context, running bool) {
 	}
 }
 
-// beyond goes through the relay to the target.
-func (w *walk) beyond(ctx context.Context) {
+// goBeyond goes through the relay to the target.
+func (w *walk) goBeyond(ctx context.Context) {
 	if slices.ContainsFunc(w.Stages, func(s Step) bool { return s.Verdict == Unfinished }) {
 		return
 	}
-	conn := w.relay(ctx)
+	conn := w.joinRelay(ctx)
 	if conn == nil {
 		return
 	}
 	s := newStream(conn, w.Guard)
 	defer s.close()
-	w.target(ctx, s)
+	w.checkTarget(ctx, s)
 }

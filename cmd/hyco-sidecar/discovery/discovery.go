@@ -24,7 +24,6 @@ import (
 	"hyco-sidecar/cmd/hyco-sidecar/advice"
 	"hyco-sidecar/cmd/hyco-sidecar/credential"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
-	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 	"hyco-sidecar/config"
 	"hyco-sidecar/relayclient"
@@ -108,12 +107,12 @@ func (d *Discoverer) ask(ctx context.Context, wanted []config.Connection, ids *c
 
 func (d *Discoverer) askOne(ctx context.Context, c config.Connection, ids *credential.Identities) (a answer) {
 	client := &relayclient.Client{
-		Endpoint:   c.Namespace,
+		Namespace:  c.Namespace,
 		RootCAs:    d.Config.RootCAs,
 		UserAgent:  plan.UserAgent(),
 		Nameserver: d.nameserver(),
 		Control:    plan.Control(d.Config),
-		Panicked:   logging.Panicked(d.Guard),
+		Guard:      d.Guard,
 	}
 	defer client.Close()
 	said, err := client.Describe(ctx, relayclient.Request{Entity: c.Entity, Tokens: relayclient.NewRollover(ids.Tokens(c)...)})

@@ -8,7 +8,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 )
 
-// publicAudience is what tokens for Azure Relay are made for (PROTOCOL §2.3). The
+// publicAudience is what tokens for Azure Relay are made for (docs/relay-protocol.md §2.3). The
 // documentation names it for every cloud but China, that of the US government
 // included.
 const publicAudience = "https://relay.azure.net"

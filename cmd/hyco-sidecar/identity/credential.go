@@ -18,9 +18,9 @@ import (
 	"hyco-sidecar/config"
 )
 
-// quiet keeps AZURE_SDK_GO_LOGGING from having requests written among the lines of
+// silenceSDK keeps AZURE_SDK_GO_LOGGING from having requests written among the lines of
 // our log. What it sets is of the whole process and without a lock.
-var quiet = sync.OnceFunc(func() { log.SetListener(nil) })
+var silenceSDK = sync.OnceFunc(func() { log.SetListener(nil) })
 
 // credential is an azcore.TokenCredential that asks anew at every call, with
 // files that are read anew: azidentity's own would give the token that it has
@@ -33,7 +33,7 @@ type credential struct {
 }
 
 func newCredential(entra *config.Entra, namespace string, o Options) *credential {
-	quiet()
+	silenceSDK()
 	c := &credential{entra: entra, authority: entra.AuthorityHost, client: newClient(o)}
 	if c.authority == "" {
 		c.authority = authority(namespace)
@@ -43,12 +43,12 @@ func newCredential(entra *config.Entra, namespace string, o Options) *credential
 
 // GetToken implements [azcore.TokenCredential].
 func (c *credential) GetToken(ctx context.Context, request policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	var seen exchange
+	var seen outcome
 	asker, failed := c.asker()
 	if failed != nil {
 		return azcore.AccessToken{}, failed
 	}
-	token, err := asker.GetToken(observed(ctx, &seen), request)
+	token, err := asker.GetToken(withOutcome(ctx, &seen), request)
 	if err != nil {
 		return azcore.AccessToken{}, c.failure(ctx, &seen)
 	}

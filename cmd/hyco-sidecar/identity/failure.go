@@ -54,8 +54,8 @@ func (f *Failure) Error() string { return f.text }
 // Reason is the label by which the documentation is indexed, for all failures.
 func (f *Failure) Reason() string { return "token_failed" }
 
-// failure puts the last exchange of a fetch that failed into words.
-func (c *credential) failure(ctx context.Context, seen *exchange) *Failure {
+// failure puts the last request of a fetch that failed into words.
+func (c *credential) failure(ctx context.Context, seen *outcome) *Failure {
 	f := &Failure{Managed: c.entra.Kind == config.ManagedIdentity, Host: seen.host}
 	who := "Entra ID (" + seen.host + ")"
 	if f.Managed {

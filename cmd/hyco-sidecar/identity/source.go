@@ -182,14 +182,14 @@ func (s *Source) keepFresh() {
 		case <-timer.C:
 		case <-s.wake:
 		}
-		s.begin()
+		s.beginFetch()
 		ctx, cancel := context.WithTimeout(s.ctx, fetchTimeout)
 		token, err := s.asked.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{s.audience + "/.default"}})
 		cancel()
 		if s.ctx.Err() != nil {
 			return // whoever waits sees that as well
 		}
-		if s.end(token, err) {
+		if s.endFetch(token, err) {
 			pause = firstPause
 			timer.Reset(max(firstPause, untilRefresh(token, time.Now())))
 			continue
@@ -212,8 +212,8 @@ func untilRefresh(token azcore.AccessToken, now time.Time) time.Duration {
 	return left - left/5
 }
 
-// begin notes that a fetch is in progress, for whoever comes meanwhile.
-func (s *Source) begin() {
+// beginFetch notes that a fetch is in progress, for whoever comes meanwhile.
+func (s *Source) beginFetch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -225,8 +225,8 @@ func (s *Source) begin() {
 	}
 }
 
-// end notes what the fetch brought, and reports whether that was a token.
-func (s *Source) end(token azcore.AccessToken, err error) bool {
+// endFetch notes what the fetch brought, and reports whether that was a token.
+func (s *Source) endFetch(token azcore.AccessToken, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.fetching)
@@ -235,7 +235,7 @@ func (s *Source) end(token azcore.AccessToken, err error) bool {
 		err = &Failure{Problem: Expired, text: "the token that came has expired already"}
 	}
 	if err != nil {
-		s.failed(err)
+		s.noteFailure(err)
 		return false
 	}
 	if s.err != nil {
@@ -247,9 +247,9 @@ func (s *Source) end(token azcore.AccessToken, err error) bool {
 	return true
 }
 
-// failed notes why there is no new token, and says so once for as long as it
+// noteFailure notes why there is no new token, and says so once for as long as it
 // lasts and hurts nobody: afterwards the connections that fail do.
-func (s *Source) failed(err error) {
+func (s *Source) noteFailure(err error) {
 	f, ok := errors.AsType[*Failure](err)
 	if !ok { // of which nobody knows what it holds
 		f = &Failure{Problem: Unknown, text: "no token could be had"}

@@ -40,19 +40,19 @@ func newClient(o Options) *http.Client {
 	}
 }
 
-// exchange is the last request of a fetch and how it ended.
-type exchange struct {
+// outcome is the last request of a fetch and how it ended.
+type outcome struct {
 	host   string // empty: nothing was asked
 	status int    // 0: no answer
 	body   []byte // of an answer other than 200
 	err    error  // why there was no answer
 }
 
-type exchangeKey struct{}
+type outcomeKey struct{}
 
-// observed makes the requests under the context note how they end in seen.
-func observed(ctx context.Context, seen *exchange) context.Context {
-	return context.WithValue(ctx, exchangeKey{}, seen)
+// withOutcome makes the requests under the context note how they end in seen.
+func withOutcome(ctx context.Context, seen *outcome) context.Context {
+	return context.WithValue(ctx, outcomeKey{}, seen)
 }
 
 // observer notes how requests end: azidentity's errors tell it as text, with all
@@ -60,11 +60,11 @@ func observed(ctx context.Context, seen *exchange) context.Context {
 type observer struct{ *http.Transport }
 
 func (o observer) RoundTrip(r *http.Request) (*http.Response, error) {
-	seen, ok := r.Context().Value(exchangeKey{}).(*exchange)
+	seen, ok := r.Context().Value(outcomeKey{}).(*outcome)
 	if !ok {
 		return o.Transport.RoundTrip(r)
 	}
-	*seen = exchange{host: r.URL.Host}
+	*seen = outcome{host: r.URL.Host}
 	resp, err := o.Transport.RoundTrip(r)
 	if err != nil {
 		seen.err = err

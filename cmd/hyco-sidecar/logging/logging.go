@@ -1,5 +1,5 @@
-// Package logging writes the program's log: its format, the links into the
-// documentation that warnings carry, and the last line of a process that panics.
+// Package logging writes the program's log: its format, the advice that warnings
+// carry, and the last line of a process that panics.
 package logging
 
 import (
@@ -12,7 +12,7 @@ import (
 
 // New returns a logger that writes lines of level and above to w, in the format
 // "text" or "json", or with "auto" as text if w is a terminal and as JSON
-// otherwise. Warnings and errors also say where they are explained.
+// otherwise. Warnings and errors also say what to do and where they are explained.
 func New(w io.Writer, level slog.Level, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "text" || format == "auto" && IsTerminal(w) {

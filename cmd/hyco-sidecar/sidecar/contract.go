@@ -1,9 +1,8 @@
 package sidecar
 
 import (
-	"log/slog"
-
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
+	"hyco-sidecar/forwarder"
 	"hyco-sidecar/relayclient"
 )
 
@@ -13,18 +12,17 @@ import (
 
 // What forwarder looks for in the connections that its Dial returns.
 var _ interface {
-	CloseWrite() error   // the app's end of stream reaches the target
-	HalfClosed() bool    // the far side has only ended its stream, and still reads
-	Reached() bool       // the listener says that its target answers
-	WaitReadable() error // an idle connection holds no buffer
+	forwarder.HalfCloser
+	forwarder.EndTeller
+	forwarder.TargetTeller
+	forwarder.ReadWaiter
 } = (*relayclient.Conn)(nil)
 
 // What forwarder looks for in the error of its Dial: the label and the attributes of
 // the connection's log line.
 var _ interface {
-	error
-	Reason() string
-	LogAttrs() []slog.Attr
+	forwarder.Reasoner
+	forwarder.LogAttrer
 } = (*relayclient.DialError)(nil)
 
 // What relayclient asks of a source of tokens, and discovery of the errors that

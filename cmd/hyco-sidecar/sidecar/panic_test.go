@@ -29,36 +29,36 @@ import (
 // provocations make a part of the program panic with "provoked", and wait.
 var provocations = map[string]func(t *testing.T, guarded func(f func()) func()){
 	"the forwarder, while dialling": func(t *testing.T, guarded func(f func()) func()) {
-		forward(t, &forwarder.Server{Panicked: logging.Panicked(guarded), Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+		forward(t, &forwarder.Server{Guard: guarded, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
 			panic("provoked")
 		}})
 	},
 	"the forwarder, in a hook": func(t *testing.T, guarded func(f func()) func()) {
 		forward(t, &forwarder.Server{
-			Panicked: logging.Panicked(guarded),
-			Dial:     func(context.Context, forwarder.Request) (net.Conn, error) { return nil, errors.New("no relay") },
-			Hooks:    forwarder.Hooks{Closed: func(forwarder.Summary) { panic("provoked") }},
+			Guard: guarded,
+			Dial:  func(context.Context, forwarder.Request) (net.Conn, error) { return nil, errors.New("no relay") },
+			Hooks: forwarder.Hooks{Closed: func(forwarder.Summary) { panic("provoked") }},
 		})
 	},
 	"the forwarder, by a nil pointer": func(t *testing.T, guarded func(f func()) func()) {
 		var missing *route
-		forward(t, &forwarder.Server{Panicked: logging.Panicked(guarded), Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
+		forward(t, &forwarder.Server{Guard: guarded, Dial: func(context.Context, forwarder.Request) (net.Conn, error) {
 			return nil, errors.New(missing.Name)
 		}})
 	},
 	"a token source": func(t *testing.T, guarded func(f func()) func()) {
 		r := routes{newClient: func(namespace string) *relayclient.Client {
-			return &relayclient.Client{Endpoint: namespace, Panicked: logging.Panicked(guarded)}
+			return &relayclient.Client{Namespace: namespace, Guard: guarded}
 		}}
 		r.apply([]plan.Endpoint{{Name: "sql01.corp.example:1433", Connection: config.Connection{Namespace: "contoso.servicebus.example"}}},
 			func(e plan.Endpoint) route { return route{Endpoint: e, tokens: badTokens{}} })
-		forward(t, &forwarder.Server{Panicked: logging.Panicked(guarded), Dial: r.dial})
+		forward(t, &forwarder.Server{Guard: guarded, Dial: r.dial})
 	},
 	"the resolver, over UDP": func(t *testing.T, guarded func(f func()) func()) {
-		resolve(t, "udp", &dnsproxy.Server{Panicked: logging.Panicked(guarded), Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+		resolve(t, "udp", &dnsproxy.Server{Guard: guarded, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
 	},
 	"the resolver, over TCP": func(t *testing.T, guarded func(f func()) func()) {
-		resolve(t, "tcp", &dnsproxy.Server{Panicked: logging.Panicked(guarded), Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
+		resolve(t, "tcp", &dnsproxy.Server{Guard: guarded, Hooks: dnsproxy.Hooks{Answered: func(dnsproxy.Answered) { panic("provoked") }}})
 	},
 	"the resolver, while it asks": func(t *testing.T, guarded func(f func()) func()) {
 		nobody, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -67,7 +67,7 @@ var provocations = map[string]func(t *testing.T, guarded func(f func()) func()){
 		}
 		nobody.Close()
 		resolve(t, "udp", &dnsproxy.Server{
-			Panicked:  logging.Panicked(guarded),
+			Guard:     guarded,
 			Upstreams: []netip.AddrPort{nobody.LocalAddr().(*net.UDPAddr).AddrPort()},
 			Hooks:     dnsproxy.Hooks{Asked: func(dnsproxy.Asked) { panic("provoked") }},
 		})

@@ -14,7 +14,6 @@ import (
 	"hyco-sidecar/cmd/hyco-sidecar/credential"
 	"hyco-sidecar/cmd/hyco-sidecar/identity"
 	"hyco-sidecar/cmd/hyco-sidecar/kernel"
-	"hyco-sidecar/cmd/hyco-sidecar/logging"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 	"hyco-sidecar/cmd/hyco-sidecar/preflight"
 	"hyco-sidecar/cmd/hyco-sidecar/secrets"
@@ -63,7 +62,7 @@ func New(p plan.Plan, o Options) *Sidecar {
 		Version:   plan.Version(),
 		Control:   plan.Control(cfg),
 		Logger:    s.log,
-		Panicked:  logging.Panicked(o.Guard),
+		Guard:     o.Guard,
 	}
 	s.monitor = admin.NewMonitor(admin.Options{
 		Version:        plan.Version(),
@@ -98,9 +97,9 @@ func New(p plan.Plan, o Options) *Sidecar {
 		AppClosed: func(app, us netip.AddrPort) (bool, error) {
 			return kernel.AppClosed(app, s.routes.destination(us), us)
 		},
-		Logger:   s.log,
-		Hooks:    s.monitor.Connections(),
-		Panicked: logging.Panicked(o.Guard),
+		Logger: s.log,
+		Hooks:  s.monitor.Connections(),
+		Guard:  o.Guard,
 	}
 	if p.Lanes != nil {
 		s.keeper = &capture.Keeper{
@@ -118,7 +117,7 @@ func New(p plan.Plan, o Options) *Sidecar {
 func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 	cfg := s.plan.Config
 	return &relayclient.Client{
-		Endpoint:        namespace,
+		Namespace:       namespace,
 		RootCAs:         cfg.RootCAs,
 		KeepAlive:       cfg.KeepAlive,
 		WarmConnections: cfg.WarmConnections,
@@ -126,7 +125,7 @@ func (s *Sidecar) newClient(namespace string) *relayclient.Client {
 		Control:         plan.Control(cfg),
 		Logger:          s.log,
 		Hooks:           s.monitor.Relay(namespace),
-		Panicked:        logging.Panicked(s.guard),
+		Guard:           s.guard,
 	}
 }
 
