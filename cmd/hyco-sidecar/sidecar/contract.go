@@ -29,8 +29,5 @@ var _ interface {
 // metadata leads to.
 var (
 	_ relayclient.TokenSource = (*identity.Source)(nil)
-	_ interface {
-		error
-		Reason() string
-	} = (*relayclient.MetadataError)(nil)
+	_ forwarder.Reasoner      = (*relayclient.MetadataError)(nil)
 )
