@@ -49,7 +49,10 @@ func (a azbridge) open(c *Conn, _ string) (opened, error) {
 	case [3]byte{0, 0, 1}:
 		return opened{}, &openingError{reason: reasonAzbridgeDatagramOnly, text: fmt.Sprintf("azbridge's port %q forwards datagrams (UDP)", a.port)}
 	case [3]byte{0, 0, 0xff}:
-		return opened{}, &openingError{reason: reasonAzbridgeStreamOnly, text: fmt.Sprintf("azbridge says that its port %q forwards no datagrams, which it was not asked for", a.port)}
+		return opened{}, &openingError{
+			reason: reasonAzbridgeStreamOnly,
+			text:   fmt.Sprintf("azbridge says that its port %q forwards no datagrams, which it was not asked for", a.port),
+		}
 	}
 	return opened{}, notUnderstood("azbridge")
 }

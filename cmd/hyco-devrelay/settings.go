@@ -59,7 +59,8 @@ type entity struct {
 }
 
 var personalities = []fakelistener.Personality{
-	fakelistener.HCM, fakelistener.HalfClose, fakelistener.Azbridge, fakelistener.Aztunnel, fakelistener.NodeLike, fakelistener.Reject, fakelistener.NeverRendezvous,
+	fakelistener.HCM, fakelistener.HalfClose, fakelistener.Azbridge, fakelistener.Aztunnel, fakelistener.NodeLike,
+	fakelistener.Reject, fakelistener.NeverRendezvous,
 }
 
 // parse reads the arguments and reports all their faults together, each on a

@@ -51,7 +51,11 @@ func (c *call) installRules() int {
 		return c.fail(exitInvalid, err)
 	}
 	if cfg.Capture != config.Redirect {
-		return c.fail(exitInvalid, &config.Fault{Variable: "HYCO_CAPTURE", Problem: "the sidecar with these settings binds the endpoints' ports", Remedy: "set HYCO_CAPTURE=redirect, here and for the sidecar"})
+		return c.fail(exitInvalid, &config.Fault{
+			Variable: "HYCO_CAPTURE",
+			Problem:  "the sidecar with these settings binds the endpoints' ports",
+			Remedy:   "set HYCO_CAPTURE=redirect, here and for the sidecar",
+		})
 	}
 	p, code, ok := c.plan(context.Background(), cfg)
 	if !ok {

@@ -73,7 +73,8 @@ func printStatus(w io.Writer, s admin.Status) {
 		if e.Listeners != nil {
 			listeners = strconv.Itoa(*e.Listeners)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", e.Name, e.Entity, listeners, e.Health, e.Open, e.Total, e.Failed, size(e.Up), size(e.Down), joined)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", e.Name, e.Entity, listeners,
+			e.Health, e.Open, e.Total, e.Failed, size(e.Up), size(e.Down), joined)
 	}
 	tw.Flush()
 	for _, e := range s.Endpoints {

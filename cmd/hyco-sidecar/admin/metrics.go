@@ -32,43 +32,76 @@ func defineHistogram(buckets []float64, name, help string, labels ...string) *me
 }
 
 var (
-	buildInfo = define("gauge", "hyco_build_info", "Always 1; the labels say what runs.", "version", "goversion")
-	draining  = define("gauge", "hyco_draining", "1 while the process drains after SIGTERM or /quitquitquit.")
+	buildInfo = define("gauge", "hyco_build_info",
+		"Always 1; the labels say what runs.", "version", "goversion")
+	draining = define("gauge", "hyco_draining",
+		"1 while the process drains after SIGTERM or /quitquitquit.")
 
-	captureInPlace = define("gauge", "hyco_capture_in_place", "With HYCO_CAPTURE=redirect: 1 while the rules are in place that lead connections to the sidecar, 0 while they are gone; else absent.")
+	captureInPlace = define("gauge", "hyco_capture_in_place",
+		"With HYCO_CAPTURE=redirect: 1 while the rules are in place that lead connections to the sidecar, 0 while they are gone; else absent.")
 
-	connectionsAccepted = define("counter", "hyco_connections_accepted_total", "Connections of apps that were accepted.", "endpoint")
-	connectionsEnded    = define("counter", "hyco_connections_total", "Connections that have ended, by cause; docs/troubleshooting.md explains the causes.", "endpoint", "cause")
-	connectionsOpen     = define("gauge", "hyco_connections_open", "Connections that are being dialled or are open.", "endpoint")
-	connectionsLimit    = define("gauge", "hyco_connections_limit", "HYCO_MAX_CONNECTIONS: as many may be open at once, all endpoints together.")
-	connectionBytes     = define("counter", "hyco_connection_bytes_total", "Bytes carried, while they move: up is from the app to the target, down the other way.", "endpoint", "direction")
-	connectionSeconds   = defineHistogram([]float64{.1, 1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600}, "hyco_connection_seconds", "How long connections lasted, in seconds from accept to end.", "endpoint")
-	dialSeconds         = defineHistogram([]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "hyco_dial_seconds", "Time in seconds from accepting a connection until a listener took it, where one did.", "endpoint")
-	dialErrors          = define("counter", "hyco_dial_errors_total", "Connections that no listener took, those of apps that gave up waiting included, by reason; docs/troubleshooting.md explains the reasons. A reason appears with its first failure.", "endpoint", "reason")
+	connectionsAccepted = define("counter", "hyco_connections_accepted_total",
+		"Connections of apps that were accepted.", "endpoint")
+	connectionsEnded = define("counter", "hyco_connections_total",
+		"Connections that have ended, by cause; docs/troubleshooting.md explains the causes.", "endpoint", "cause")
+	connectionsOpen = define("gauge", "hyco_connections_open",
+		"Connections that are being dialled or are open.", "endpoint")
+	connectionsLimit = define("gauge", "hyco_connections_limit",
+		"HYCO_MAX_CONNECTIONS: as many may be open at once, all endpoints together.")
+	connectionBytes = define("counter", "hyco_connection_bytes_total",
+		"Bytes carried, while they move: up is from the app to the target, down the other way.", "endpoint", "direction")
+	connectionSeconds = defineHistogram([]float64{.1, 1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600}, "hyco_connection_seconds",
+		"How long connections lasted, in seconds from accept to end.", "endpoint")
+	dialSeconds = defineHistogram([]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "hyco_dial_seconds",
+		"Time in seconds from accepting a connection until a listener took it, where one did.", "endpoint")
+	dialErrors = define("counter", "hyco_dial_errors_total",
+		"Connections that no listener took, those of apps that gave up waiting included, by reason; "+
+			"docs/troubleshooting.md explains the reasons. A reason appears with its first failure.", "endpoint", "reason")
 
-	endpointInfo        = define("gauge", "hyco_endpoint_info", "Always 1; the labels say where an endpoint is accepted and where it leads.", "endpoint", "address", "relay", "entity")
-	endpointHealthy     = define("gauge", "hyco_endpoint_healthy", "1 when the last connection was taken, 0 when no listener took it or it reached no target; absent before the first.", "endpoint")
-	endpointListeners   = define("gauge", "hyco_endpoint_listeners", "Listeners that are connected, by the relay's word of at most three minutes ago; absent while unknown, and for endpoints that are written down instead of auto.", "endpoint")
-	endpointLastJoined  = define("gauge", "hyco_endpoint_last_joined_timestamp_seconds", "When a listener last took a connection, in Unix time; absent before.", "endpoint")
-	endpointLastFailure = define("gauge", "hyco_endpoint_last_failure_timestamp_seconds", "When a connection last failed, in Unix time; absent before.", "endpoint")
+	endpointInfo = define("gauge", "hyco_endpoint_info",
+		"Always 1; the labels say where an endpoint is accepted and where it leads.", "endpoint", "address", "relay", "entity")
+	endpointHealthy = define("gauge", "hyco_endpoint_healthy",
+		"1 when the last connection was taken, 0 when no listener took it or it reached no target; absent before the first.", "endpoint")
+	endpointListeners = define("gauge", "hyco_endpoint_listeners",
+		"Listeners that are connected, by the relay's word of at most three minutes ago; "+
+			"absent while unknown, and for endpoints that are written down instead of auto.", "endpoint")
+	endpointLastJoined = define("gauge", "hyco_endpoint_last_joined_timestamp_seconds",
+		"When a listener last took a connection, in Unix time; absent before.", "endpoint")
+	endpointLastFailure = define("gauge", "hyco_endpoint_last_failure_timestamp_seconds",
+		"When a connection last failed, in Unix time; absent before.", "endpoint")
 
-	credentialRefused = define("counter", "hyco_credential_refused_total", "Times the relay refused a credential, or there was no token of it: the app does not notice while another one is taken.", "endpoint", "credential")
-	credentialInUse   = define("gauge", "hyco_credential_in_use", "1 for the credential that an endpoint uses, 0 for the other: secondary says that the first was refused.", "endpoint", "credential")
-	signatureExpiry   = define("gauge", "hyco_signature_expiry_timestamp_seconds", "When a ready-made SharedAccessSignature ends, in Unix time; absent for keys.", "endpoint", "credential")
-	secretReloads     = define("counter", "hyco_secret_reloads_total", "Secrets in files that have changed, and whether they are used or were rejected.", "result")
+	credentialRefused = define("counter", "hyco_credential_refused_total",
+		"Times the relay refused a credential, or there was no token of it: the app does not notice while another one is taken.", "endpoint", "credential")
+	credentialInUse = define("gauge", "hyco_credential_in_use",
+		"1 for the credential that an endpoint uses, 0 for the other: secondary says that the first was refused.", "endpoint", "credential")
+	signatureExpiry = define("gauge", "hyco_signature_expiry_timestamp_seconds",
+		"When a ready-made SharedAccessSignature ends, in Unix time; absent for keys.", "endpoint", "credential")
+	secretReloads = define("counter", "hyco_secret_reloads_total",
+		"Secrets in files that have changed, and whether they are used or were rejected.", "result")
 
-	relayAttempts = define("counter", "hyco_relay_attempts_total", "Attempts to join a hybrid connection, of which a connection may need several: over a TLS connection that was kept warm or not, and with which result.", "relay", "warm", "result")
-	clockOffset   = define("gauge", "hyco_relay_clock_offset_seconds", "This machine's clock minus the relay's, in seconds; absent while unknown. Tokens have expired when they arrive if it is an hour behind.", "relay")
+	relayAttempts = define("counter", "hyco_relay_attempts_total",
+		"Attempts to join a hybrid connection, of which a connection may need several: "+
+			"over a TLS connection that was kept warm or not, and with which result.", "relay", "warm", "result")
+	clockOffset = define("gauge", "hyco_relay_clock_offset_seconds",
+		"This machine's clock minus the relay's, in seconds; absent while unknown. Tokens have expired when they arrive if it is an hour behind.", "relay")
 
-	tokenExpiry   = define("gauge", "hyco_entra_token_expiry_timestamp_seconds", "When the token of Entra ID ends that is presented now, in Unix time; absent before the first. It is fetched anew ahead of that.", "audience")
-	tokenRequests = define("counter", "hyco_entra_token_requests_total", "Tokens of Entra ID that were asked for, by whether one came: ok or failed.", "audience", "result")
+	tokenExpiry = define("gauge", "hyco_entra_token_expiry_timestamp_seconds",
+		"When the token of Entra ID ends that is presented now, in Unix time; absent before the first. It is fetched anew ahead of that.", "audience")
+	tokenRequests = define("counter", "hyco_entra_token_requests_total",
+		"Tokens of Entra ID that were asked for, by whether one came: ok or failed.", "audience", "result")
 
-	dnsQueries        = define("counter", "hyco_dns_queries_total", "DNS queries answered, by where the answer came from and its response code.", "source", "rcode")
-	dnsDropped        = define("counter", "hyco_dns_dropped_total", "DNS messages left without an answer: too short, no query, or no answer to anything asked.", "reason")
-	dnsAppQueries     = define("counter", "hyco_dns_app_queries_total", "DNS queries of apps: those of the sidecar itself and for its own test name are left out. 0 after minutes means that no app uses this resolver.")
-	dnsLastAppQuery   = define("gauge", "hyco_dns_last_app_query_timestamp_seconds", "When an app last asked for a name, in Unix time; absent before.")
-	upstreamSeconds   = defineHistogram([]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}, "hyco_dns_upstream_seconds", "Time in seconds until an upstream resolver answered.", "upstream")
-	dnsUpstreamErrors = define("counter", "hyco_dns_upstream_errors_total", "Queries that an upstream resolver did not answer in time or that could not be sent.", "upstream")
+	dnsQueries = define("counter", "hyco_dns_queries_total",
+		"DNS queries answered, by where the answer came from and its response code.", "source", "rcode")
+	dnsDropped = define("counter", "hyco_dns_dropped_total",
+		"DNS messages left without an answer: too short, no query, or no answer to anything asked.", "reason")
+	dnsAppQueries = define("counter", "hyco_dns_app_queries_total",
+		"DNS queries of apps: those of the sidecar itself and for its own test name are left out. 0 after minutes means that no app uses this resolver.")
+	dnsLastAppQuery = define("gauge", "hyco_dns_last_app_query_timestamp_seconds",
+		"When an app last asked for a name, in Unix time; absent before.")
+	upstreamSeconds = defineHistogram([]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}, "hyco_dns_upstream_seconds",
+		"Time in seconds until an upstream resolver answered.", "upstream")
+	dnsUpstreamErrors = define("counter", "hyco_dns_upstream_errors_total",
+		"Queries that an upstream resolver did not answer in time or that could not be sent.", "upstream")
 )
 
 // metrics are all of ours, in the order of the documentation.

@@ -51,7 +51,8 @@ func findAnswer(e *relayclient.DialError) string {
 // checkListener is for a listener that was told something first and did not answer.
 func checkListener(e *relayclient.DialError) string {
 	if errors.Is(e, relayclient.ErrAttemptTimeout) {
-		return "check that the listener is of the kind that is set in HYCO_CONNECTION_N_LISTENER, and that it reaches its target (aztunnel answers after its --connect-timeout: set that to 15s)"
+		return "check that the listener is of the kind that is set in HYCO_CONNECTION_N_LISTENER, " +
+			"and that it reaches its target (aztunnel answers after its --connect-timeout: set that to 15s)"
 	}
 	return "look into the listener's log, and check that it is of the kind that is set in HYCO_CONNECTION_N_LISTENER"
 }

@@ -43,9 +43,11 @@ func (w *walk) checkTarget(ctx context.Context, s *stream) {
 	case unsettled && (ctx.Err() == context.Canceled || ctx.Err() != nil && time.Since(s.opened) < fairTime && came != stalled):
 		w.reportCutShort(ctx, Target, time.Since(began))
 	case string(s.rest) == azbridgeRefusal:
-		fail(ListenerMismatch, "the answer is that of azbridge, which expects the name of a port first", "set HYCO_CONNECTION_N_LISTENER=azbridge, and HYCO_CONNECTION_N_PORT_NAME to the name in its -T option")
+		fail(ListenerMismatch, "the answer is that of azbridge, which expects the name of a port first",
+			"set HYCO_CONNECTION_N_LISTENER=azbridge, and HYCO_CONNECTION_N_PORT_NAME to the name in its -T option")
 	case answer.err != nil && w.TLS:
-		fail(TargetTLSFailed, answer.err.Error(), "check the target's certificate and TLS settings; what the app trusts may differ from what is trusted here", answer.notes...)
+		fail(TargetTLSFailed, answer.err.Error(),
+			"check the target's certificate and TLS settings; what the app trusts may differ from what is trusted here", answer.notes...)
 	case answer.saw != "":
 		w.pass(Target, time.Since(began), answer.saw, answer.notes...)
 	case came == bytesCame && w.TLS:
@@ -67,12 +69,15 @@ func (w *walk) checkTarget(ctx context.Context, s *stream) {
 				notes = []string{"or the target was reached and hung up at " + probe.sends() + ": --probe names other questions"}
 			}
 		}
-		fail(TargetUnreachable, w.describeEnd(s), fmt.Sprintf("on the Hybrid Connection Manager's machine, try whether it reaches %s (Test-NetConnection %s -Port %s)",
-			w.e.Name, w.e.Host, w.port()), notes...)
+		next := fmt.Sprintf("on the Hybrid Connection Manager's machine, try whether it reaches %s (Test-NetConnection %s -Port %s)",
+			w.e.Name, w.e.Host, w.port())
+		fail(TargetUnreachable, w.describeEnd(s), next, notes...)
 	case came == stalled:
-		fail(TargetSilent, "it began to answer the TLS handshake, then stalled", "see what the target's log says; a packet size that does not fit on the way shows like this as well")
+		fail(TargetSilent, "it began to answer the TLS handshake, then stalled",
+			"see what the target's log says; a packet size that does not fit on the way shows like this as well")
 	case probe == quiet:
-		saw := fmt.Sprintf("open for %s, without a byte; nothing was sent, for servers of port %s do not answer what the check can ask", round(time.Since(s.opened)), w.port())
+		saw := fmt.Sprintf("open for %s, without a byte; nothing was sent, for servers of port %s do not answer what the check can ask",
+			round(time.Since(s.opened)), w.port())
 		fail(TargetSilent, saw, "let the app's own client try, or say with --probe or --tls what the target speaks")
 	default:
 		saw := fmt.Sprintf("open for %s, without a byte", round(time.Since(s.opened)))
@@ -125,7 +130,8 @@ func (w *walk) describeEnd(s *stream) string {
 	if !errors.Is(s.err, io.EOF) {
 		how = "broken off (" + strings.TrimPrefix(s.err.Error(), "relayclient: ") + ")"
 	}
-	return fmt.Sprintf("accepted, then %s after %s without a byte: the Hybrid Connection Manager probably cannot reach %s", how, round(time.Since(s.opened)), w.e.Name)
+	return fmt.Sprintf("accepted, then %s after %s without a byte: the Hybrid Connection Manager probably cannot reach %s",
+		how, round(time.Since(s.opened)), w.e.Name)
 }
 
 func (w *walk) port() string { return strconv.Itoa(int(w.e.Address.Port())) }

@@ -53,7 +53,8 @@ func (w *walk) skip(s Stage, why string) {
 }
 
 func (w *walk) fail(s Stage, took time.Duration, v Verdict, saw, next string, notes ...string) *Step {
-	w.Stages = append(w.Stages, Step{Stage: s, Outcome: Failed, Seconds: took.Seconds(), Saw: clean(saw), Verdict: v, Next: clean(next), See: v.See(), Notes: cleanAll(notes)})
+	w.Stages = append(w.Stages, Step{Stage: s, Outcome: Failed, Seconds: took.Seconds(), Saw: clean(saw), Verdict: v,
+		Next: clean(next), See: v.See(), Notes: cleanAll(notes)})
 	return &w.Stages[len(w.Stages)-1]
 }
 

@@ -89,7 +89,8 @@ func (s *Set) warnOfExpiry(ctx context.Context, now time.Time, warned map[warnin
 			}
 			w := warning{signature, ahead}
 			if mark(left) == ahead && !warned[w] {
-				s.log.LogAttrs(ctx, slog.LevelWarn, "a ready-made signature ends soon", slog.String("variable", signature.Variable), slog.String("until", signature.Until()))
+				s.log.LogAttrs(ctx, slog.LevelWarn, "a ready-made signature ends soon",
+					slog.String("variable", signature.Variable), slog.String("until", signature.Until()))
 			}
 			warned[w] = true
 		}

@@ -150,7 +150,11 @@ func (d *Discoverer) conclude(wanted []config.Connection, found []answer) (confi
 
 // fault says what to do about a connection that cannot be discovered.
 func (d *Discoverer) fault(c config.Connection, err error) *config.Fault {
-	f := &config.Fault{Variable: c.Variable, Problem: "auto: " + plain(err) + " (" + reasonOf(err) + ")", Remedy: "write host:port instead of auto, or give the hybrid connection the metadata [{\"key\":\"endpoint\",\"value\":\"host:port\"}]"}
+	f := &config.Fault{
+		Variable: c.Variable,
+		Problem:  "auto: " + plain(err) + " (" + reasonOf(err) + ")",
+		Remedy:   `write host:port instead of auto, or give the hybrid connection the metadata [{"key":"endpoint","value":"host:port"}]`,
+	}
 	if failed, ok := errors.AsType[*relayclient.DialError](err); ok {
 		f.Remedy = advice.Next(err)
 		if failed.Reason() == "metadata_not_readable" {

@@ -30,8 +30,9 @@ func (p *Preflight) names(context.Context) []admin.Finding {
 	case os.Getpid() == 1:
 		return fine("resolv_conf_elsewhere", "%s of this container names %s; that of the app's container counts", p.ResolvConf, addresses(others))
 	}
-	return fault(levelWarning, "resolv_conf_elsewhere", "have the app's /etc/resolv.conf name "+p.Plan.Config.DNSListen[0].Addr().String()+" and no other; where it has a file of its own that does, all is well",
-		"%s does not name this resolver", p.ResolvConf)
+	next := "have the app's /etc/resolv.conf name " + p.Plan.Config.DNSListen[0].Addr().String() +
+		" and no other; where it has a file of its own that does, all is well"
+	return fault(levelWarning, "resolv_conf_elsewhere", next, "%s does not name this resolver", p.ResolvConf)
 }
 
 func addresses(addrs []netip.AddrPort) string {

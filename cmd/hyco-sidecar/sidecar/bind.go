@@ -134,7 +134,8 @@ func (b *binder) listenForApps(ctx context.Context, who string, addr netip.AddrP
 	}
 	ln, err := lc.Listen(ctx, "tcp", addr.String())
 	if setting := ours(addr, b.plan.Config); err != nil && setting != "" {
-		return nil, fmt.Errorf("%s: tcp %s: the sidecar itself has it (%s): give one of them another address or port (%s)", who, addr, setting, advice.See("port_not_bindable"))
+		return nil, fmt.Errorf("%s: tcp %s: the sidecar itself has it (%s): give one of them another address or port (%s)",
+			who, addr, setting, advice.See("port_not_bindable"))
 	}
 	if err != nil {
 		return nil, bindError(who, "tcp", addr, err)

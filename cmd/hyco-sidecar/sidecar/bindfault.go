@@ -59,7 +59,8 @@ func inUse(network string, addr netip.AddrPort) (problem, remedy, label string) 
 	case !found:
 		return "the address is in use", "stop whatever holds it, or choose another address or port", "port_not_bindable"
 	case holder.IsUnspecified():
-		return fmt.Sprintf("another process in this network namespace listens on %s, which takes port %d on every address", netip.AddrPortFrom(holder, addr.Port()), addr.Port()),
+		return fmt.Sprintf("another process in this network namespace listens on %s, which takes port %d on every address",
+				netip.AddrPortFrom(holder, addr.Port()), addr.Port()),
 			"let that process listen on the pod's or container's own address or on 127.0.0.1, or on another port", "port_trap"
 	default:
 		return "another process in this network namespace has it", "stop that process (a second sidecar?), or choose another address or port", "port_not_bindable"
