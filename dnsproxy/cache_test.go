@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 
 	"hyco-sidecar/dnsproxy"
@@ -18,8 +17,8 @@ import (
 // sameText compares a whole message with its golden text.
 func sameText(t *testing.T, got *dns.Msg, want string) {
 	t.Helper()
-	if diff := cmp.Diff(strings.TrimSpace(want), strings.TrimSpace(got.String())); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
+	if got, want := strings.TrimSpace(got.String()), strings.TrimSpace(want); got != want {
+		t.Errorf("got\n%s\n\nwant\n%s", got, want)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
 
 	"hyco-sidecar/dnsproxy"
@@ -136,10 +135,7 @@ func TestOwnNamesOnTheWire(t *testing.T) {
 		c := serve(t, &dnsproxy.Server{Table: table(t), TTL: time.Minute})
 		for _, test := range ownGolden {
 			t.Run(network+"/"+test.name, func(t *testing.T) {
-				got := c.ask(network, test.query()).String()
-				if diff := cmp.Diff(strings.TrimSpace(test.want), strings.TrimSpace(got)); diff != "" {
-					t.Errorf("(-want +got)\n%s", diff)
-				}
+				sameText(t, c.ask(network, test.query()), test.want)
 			})
 		}
 	}

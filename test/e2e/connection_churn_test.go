@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"hyco-sidecar/test/e2e/world"
 )
 
@@ -73,7 +71,7 @@ func TestTwentyThousandConnectionsLeaveNothingBehind(t *testing.T) {
 	s = w.Sidecar(t, settings...)
 	churn(first/10, 20)
 	settled(t, s)
-	if diff := cmp.Diff(s.Goroutines(t), after); diff != "" {
+	if diff := world.Diff(s.Goroutines(t), after); diff != "" {
 		t.Errorf("goroutines after %d connections (-) and after %d (+):\n%s", first/10, first+further+storm, diff)
 	}
 }

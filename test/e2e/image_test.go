@@ -14,8 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"hyco-sidecar/test/e2e/world"
 )
 
@@ -86,7 +84,7 @@ func TestImageNeedsNothing(t *testing.T) {
 	if code := s.Stop(t, world.Patience); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	if diff := cmp.Diff(before, tree(t, root)); diff != "" {
+	if diff := world.Diff(before, tree(t, root)); diff != "" {
 		t.Errorf("the file system before (-) and after (+):\n%s", diff)
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"hyco-sidecar/test/e2e/world"
 )
 
@@ -82,7 +80,7 @@ func TestFiveHundredConnectionsLeaveNothingBehind(t *testing.T) {
 	after := s.Goroutines(t)
 	s = w.Sidecar(t, settings...)
 	load(s, used)
-	if diff := cmp.Diff(s.Goroutines(t), after); diff != "" {
+	if diff := world.Diff(s.Goroutines(t), after); diff != "" {
 		t.Errorf("goroutines after %d connections (-) and after %d (+):\n%s", used, used+connections, diff)
 	}
 }
