@@ -43,7 +43,7 @@ func say(format string, args ...any) {
 	fmt.Printf("\n%d. "+format+"\n", append([]any{step}, args...)...)
 }
 
-func note(format string, args ...any) { fmt.Printf("     "+format+"\n", args...) }
+func note(text string) { fmt.Printf("     %s\n", text) }
 
 func demo(ctx context.Context, programs string) error {
 	// The private endpoint.
@@ -89,7 +89,7 @@ func demo(ctx context.Context, programs string) error {
 		server.Close()
 	}
 	for _, s := range settings {
-		note("%s", secret.ReplaceAllString(s, "${1}[not shown]"))
+		note(secret.ReplaceAllString(s, "${1}[not shown]"))
 	}
 	sidecar, err := start(programs, "hyco-sidecar", settings)
 	if err != nil {
@@ -110,7 +110,7 @@ func demo(ctx context.Context, programs string) error {
 		return err
 	}
 	say("the app looks up orders.corp.example")
-	note("%s", strings.Join(addrs, ", "))
+	note(strings.Join(addrs, ", "))
 
 	client := &http.Client{Transport: &http.Transport{
 		DialContext:       (&net.Dialer{Resolver: resolver}).DialContext,
@@ -131,15 +131,15 @@ func demo(ctx context.Context, programs string) error {
 		return fmt.Errorf("GET %s: %s, %v", url, resp.Status, err)
 	}
 	say("the app requests %s", url)
-	note("%s", resp.Status)
-	note("%s", strings.TrimSpace(string(body)))
+	note(resp.Status)
+	note(strings.TrimSpace(string(body)))
 
 	line, err := sidecar.Await(ctx, &sidecar.Stderr, "msg=\"connection closed\"")
 	if err != nil {
 		return err
 	}
 	say("the sidecar's log has one line for that connection")
-	note("%s", line)
+	note(line)
 
 	if err := stop(sidecar); err != nil {
 		return err
