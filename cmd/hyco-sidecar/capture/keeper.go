@@ -177,8 +177,11 @@ func (k *Keeper) dismantle() error {
 	if err := k.rules.release(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(delivery); k.HasUnsentData != nil && k.HasUnsentData(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	deadline := time.After(delivery)
+	for k.HasUnsentData != nil && k.HasUnsentData() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
 			k.logger().Info("an app has yet to read what came: an empty table of nftables stays, which captures nothing")
 			return nil
 		}
@@ -222,7 +225,7 @@ func Answer(ln net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // no descriptors; meanwhile the kernel takes the connections
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // whoever closes ln waits so long at most
 		default:
 			conn.Close()
 		}

@@ -116,7 +116,10 @@ func (c *credential) refusal(body []byte) string {
 	}
 	_ = json.Unmarshal(answer.Error, &inner) // it may be a word instead
 	text := cmp.Or(answer.Description, answer.Message, inner.Message)
-	for _, secret := range []string{c.entra.Secret.Reveal(), c.entra.CertificatePassword.Reveal(), os.Getenv("IDENTITY_HEADER"), os.Getenv("MSI_SECRET")} {
+	for _, secret := range []string{
+		c.entra.Secret.Reveal(), c.entra.CertificatePassword.Reveal(),
+		os.Getenv("IDENTITY_HEADER"), os.Getenv("MSI_SECRET"), //nolint:forbidigo // azidentity takes them from there
+	} {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "[redacted]")
 		}
