@@ -104,7 +104,7 @@ func TestAppThatGivesUpIsToldOfWithWhatWentWrong(t *testing.T) {
 		app.Close()
 		s := b.finish(t)
 		wantCause(t, s, forwarder.AppGaveUp)
-		if s.Err != noListener {
+		if !errors.Is(s.Err, noListener) {
 			t.Errorf("got %v, want %v", s.Err, noListener)
 		}
 	})

@@ -3,7 +3,6 @@ package forwarder
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"time"
 )
@@ -58,7 +57,7 @@ func readAhead(app *reader, cancel context.CancelCauseFunc, last chan<- struct{}
 		case err == nil:
 			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
-		case err == io.EOF:
+		case isEnd(err):
 			e.eof = true
 			if len(e.data) == 0 {
 				close(last)

@@ -108,9 +108,9 @@ func (p *pipe) copyUp() {
 			return
 		}
 		switch {
-		case err == io.EOF && p.endWasAReset():
+		case isEnd(err) && p.endWasAReset():
 			return
-		case err == io.EOF:
+		case isEnd(err):
 			p.closeUpward()
 			return
 		case err != nil:
@@ -175,7 +175,7 @@ func (p *pipe) copyDown() {
 		}
 		from.giveBack()
 		switch {
-		case err == io.EOF:
+		case isEnd(err):
 			p.closeDownward()
 			return
 		case err != nil:

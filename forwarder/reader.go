@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -49,6 +50,11 @@ func (r *reader) read() ([]byte, error) {
 	r.borrow()
 	n, err := r.conn.Read(r.buf[:])
 	return r.buf[:n], err
+}
+
+// isEnd reports whether a read met the end of the stream.
+func isEnd(err error) bool {
+	return err == io.EOF //nolint:errorlint // inside another error it is a connection that broke
 }
 
 func (r *reader) borrow() {

@@ -38,7 +38,7 @@ func (r *reader) readNow(fd uintptr) bool {
 	for {
 		r.n, r.err = syscall.Read(int(fd), r.buf[:])
 		switch r.err {
-		case syscall.EINTR:
+		case syscall.EINTR: //nolint:errorlint // syscall.Read wraps nothing, and this is asked at every read
 			continue
 		case syscall.EAGAIN:
 			r.giveBack()

@@ -62,10 +62,9 @@ func (c *Client) attempt(ctx context.Context, req Request, credential *choice) (
 	t := &try{Client: c, req: req, tokens: credential.source, credential: credential}
 	t.Attempt = Attempt{Entity: req.Entity, ID: req.ID, Credential: credential.number()}
 	conn, failed := t.join(ctx)
-	message := "hybrid connection joined"
 	if failed != nil {
 		failed.cancelled = failed.Status == 0 && caller.Err() == context.Canceled
-		t.Err, message = failed, "hybrid connection not joined"
+		t.Err = failed
 	} else {
 		c.warm.noteUse(c)
 	}
@@ -73,7 +72,11 @@ func (c *Client) attempt(ctx context.Context, req Request, credential *choice) (
 		c.Hooks.Attempted(t.Attempt)
 	}
 	if log := c.logger(); log.Enabled(ctx, slog.LevelDebug) {
-		log.LogAttrs(ctx, slog.LevelDebug, message, t.LogAttrs()...)
+		if failed == nil {
+			log.LogAttrs(ctx, slog.LevelDebug, "hybrid connection joined", t.LogAttrs()...)
+		} else {
+			log.LogAttrs(ctx, slog.LevelDebug, "hybrid connection not joined", t.LogAttrs()...)
+		}
 	}
 	return conn, failed
 }
@@ -156,7 +159,7 @@ func (t *try) requestFailure(ctx context.Context, stage Stage, resp *http.Respon
 // names the time-out where it was one.
 func concise(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
+		if cause := context.Cause(ctx); cause != context.DeadlineExceeded { //nolint:errorlint // a cause that wraps it says more
 			return cause
 		}
 		return ErrAttemptTimeout // the caller's time was shorter than an attempt's

@@ -1,6 +1,7 @@
 package relayclient_test
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -65,7 +66,7 @@ func plainListener(t *testing.T) string {
 func expectClockError(t *testing.T, c *relayclient.Client, stage relayclient.Stage, reason string) {
 	t.Helper()
 	_, err := c.Clock(t.Context())
-	e, ok := err.(*relayclient.DialError)
+	e, ok := errors.AsType[*relayclient.DialError](err)
 	if !ok || e.Stage != stage || e.Reason() != reason || strings.Contains(e.Error(), "hybrid connection") {
 		t.Errorf("%s: got %v, want %s at stage %s", c.Namespace, err, reason, stage)
 	}

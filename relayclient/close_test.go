@@ -1,6 +1,7 @@
 package relayclient_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -34,7 +35,7 @@ func TestLateFramesDoNotSpoilAnOrderlyEnd(t *testing.T) {
 		for {
 			f, err := readFrame(far)
 			if err != nil {
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					t.Errorf("the relay saw %v, want an ordinary end", err)
 				}
 				break
@@ -143,7 +144,7 @@ func TestCloseWithoutCloseWriteBreaksOff(t *testing.T) {
 		if err != nil || f.Header.OpCode != ws.OpBinary {
 			t.Errorf("got %v, %v; want the data", f.Header, err)
 		}
-		if n, err := far.Read(make([]byte, 1)); n != 0 || err == io.EOF {
+		if n, err := far.Read(make([]byte, 1)); n != 0 || errors.Is(err, io.EOF) {
 			t.Errorf("then got %d bytes, %v; want a reset", n, err)
 		}
 		far.Close()

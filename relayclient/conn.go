@@ -1,6 +1,7 @@
 package relayclient
 
 import (
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -75,7 +76,7 @@ func (c *Conn) WaitReadable() error {
 
 // endReading takes the end that inbound met, and returns what it means to the reader.
 func (c *Conn) endReading(err error) error {
-	if end, ok := err.(*CloseError); ok && c.lifetime.note(end.event()) == drain {
+	if end, ok := errors.AsType[*CloseError](err); ok && c.lifetime.note(end.event()) == drain {
 		if !c.lifetime.start(c.drain) {
 			close(c.drained) // the connection is being closed
 		}

@@ -318,7 +318,7 @@ func TestEndsAreAsTheFlagsWere(t *testing.T) {
 				note(shut)
 			}
 			got, want := e.writeError(), f.write()
-			if want == ErrDropped && errors.Is(got, ErrDropped) {
+			if errors.Is(want, ErrDropped) && errors.Is(got, ErrDropped) {
 				got = ErrDropped
 			}
 			check("Write", got, want)

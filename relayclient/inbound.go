@@ -87,7 +87,7 @@ func (in *inbound) await() error {
 			in.probe()
 		}
 		in.waiting.Store(0)
-		if in.probed != nil && in.probed != errNotYet {
+		if in.probed != nil && in.probed != errNotYet { //nolint:errorlint // receive returns it bare
 			return in.probed
 		}
 	}
@@ -98,7 +98,7 @@ func (in *inbound) await() error {
 // byte, or the end. If not, it notes that a read waits from now on.
 func (in *inbound) probe() bool {
 	in.waiting.Store(0)
-	if _, in.probed = in.nextNow(in.ahead[:]); in.probed == errNotYet {
+	if _, in.probed = in.nextNow(in.ahead[:]); in.probed == errNotYet { //nolint:errorlint // receive returns it bare
 		in.noteWaiting()
 		return false
 	}

@@ -81,7 +81,7 @@ func TestStreamThroughTLSIsTheSameHoweverItIsRead(t *testing.T) {
 			}
 			got = append(got, buf[:n]...)
 		}
-		if err != io.EOF || string(got) != want {
+		if !isEOF(err) || string(got) != want {
 			t.Errorf("seed %d: got %d bytes and %v, want %d and the end of the stream", seed, len(got), err, len(want))
 		}
 		if err := <-sent; err != nil {
@@ -233,11 +233,11 @@ func TestWaitingTellsTheEnd(t *testing.T) {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
 	for range 2 { // nor now, when somebody else reads on
-		if err := conn.WaitReadable(); err != io.EOF {
+		if err := conn.WaitReadable(); !isEOF(err) {
 			t.Errorf("got %v, want the end of the stream", err)
 		}
 	}
-	if n, err := conn.Read(make([]byte, 10)); n != 0 || err != io.EOF {
+	if n, err := conn.Read(make([]byte, 10)); n != 0 || !isEOF(err) {
 		t.Errorf("got %d bytes, %v; want the end of the stream", n, err)
 	}
 }

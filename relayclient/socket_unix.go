@@ -57,7 +57,7 @@ func (s *socket) poll(p []byte) (n int, err error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case s.err == syscall.EAGAIN:
+	case s.err == syscall.EAGAIN: //nolint:errorlint // syscall.Read wraps nothing
 		return 0, errNotYet
 	case s.err != nil:
 		return 0, os.NewSyscallError("read", s.err)
@@ -71,7 +71,7 @@ func (s *socket) poll(p []byte) (n int, err error) {
 func (s *socket) readNow(fd uintptr) bool {
 	for {
 		s.n, s.err = syscall.Read(int(fd), s.p)
-		if s.err != syscall.EINTR {
+		if s.err != syscall.EINTR { //nolint:errorlint // syscall.Read wraps nothing
 			return true
 		}
 	}

@@ -123,9 +123,13 @@ func TestReadKeepsNothingThatWasAnnounced(t *testing.T) {
 	})
 }
 
+// isEOF reports whether a read ended as [io.Reader] has it.
+func isEOF(err error) bool {
+	return err == io.EOF //nolint:errorlint // callers of an io.Reader compare like this
+}
+
 func TestHowReadingEnds(t *testing.T) {
 	data := frame(ws.OpBinary, true, "data")
-	isEOF := func(err error) bool { return err == io.EOF }
 	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
 	code := func(want uint16) func(error) bool {
 		return func(err error) bool {

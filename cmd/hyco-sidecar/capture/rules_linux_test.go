@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -78,7 +79,7 @@ func TestThousandsOfRules(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.Verify(t.Context()); err != ErrMissing {
+	if err := p.Verify(t.Context()); !errors.Is(err, ErrMissing) {
 		t.Errorf("removed: got %v, want %v", err, ErrMissing)
 	}
 }

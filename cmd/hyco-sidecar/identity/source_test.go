@@ -252,7 +252,7 @@ func TestWhoeverGivesUpWaitsNoLonger(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(reason) })
 		began := time.Now()
-		if _, err := s.Token(ctx, ""); err != reason || time.Since(began) != time.Second {
+		if _, err := s.Token(ctx, ""); !errors.Is(err, reason) || time.Since(began) != time.Second {
 			t.Errorf("Token: %v after %v", err, time.Since(began))
 		}
 	})

@@ -28,16 +28,16 @@ func AppClosed(app, to, us netip.AddrPort) (bool, error) {
 		return false, errors.ErrUnsupported // the app's end is not in this namespace
 	}
 	owned, err := hasOwner(app, to)
-	if err == unix.ENOENT && to != us { // it may have come without being captured
+	if errors.Is(err, unix.ENOENT) && to != us { // it may have come without being captured
 		owned, err = hasOwner(app, us)
 	}
-	if err != unix.ENOENT {
+	if !errors.Is(err, unix.ENOENT) {
 		return !owned, err
 	}
 	// A kernel without the answer says the same as one without the socket; but
 	// our own end is certainly there.
 	_, err = hasOwner(us, app)
-	if err == unix.ENOENT {
+	if errors.Is(err, unix.ENOENT) {
 		return false, fmt.Errorf("sock_diag: %w: %w", err, errors.ErrUnsupported)
 	} else if err != nil {
 		return false, err

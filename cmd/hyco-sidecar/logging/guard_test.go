@@ -54,7 +54,7 @@ func TestAStackShowsWhatLedToThePanic(t *testing.T) {
 
 func TestAHandlerMayGiveUpOnItsClient(t *testing.T) {
 	defer func() {
-		if v := recover(); v != http.ErrAbortHandler {
+		if v := recover(); v != http.ErrAbortHandler { //nolint:errorlint // net/http compares like this
 			t.Errorf("got %v, want http.ErrAbortHandler", v)
 		}
 	}()
