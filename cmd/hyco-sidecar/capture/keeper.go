@@ -24,11 +24,11 @@ type Keeper struct {
 	claim io.Closer
 	ours  bool // installed by this process, which repairs and removes them
 
-	rules kernel // tests have others
+	rules ruleset // tests have others
 }
 
-// kernel is where the rules are.
-type kernel interface {
+// ruleset is what a Keeper does with the rules, wherever they are.
+type ruleset interface {
 	install(Plan) error
 	release() error
 	remove() error
@@ -243,7 +243,7 @@ func (nftablesOfThisNamespace) verify(ctx context.Context, p Plan) error { retur
 // verifyWait bounds a connection within this machine.
 const verifyWait = 2 * time.Second
 
-// Verify connects to the canary, which takes a sidecar that serves. The error is
+// Verify connects to the canary, which works only if a sidecar is serving. The error is
 // [ErrMissing] where just these lanes are not in place, and else of the network.
 func (p Plan) Verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, verifyWait)
