@@ -19,7 +19,7 @@ type settings struct {
 
 	LoopbackRange   string `env:"HYCO_LOOPBACK_RANGE" envDefault:"127.77.0.0/16" meaning:"range of the stand-in addresses"`
 	DNSListen       string `env:"HYCO_DNS_LISTEN" envDefault:"127.0.0.1:53" meaning:"addresses of the resolver, UDP and TCP, separated by commas"`
-	DNSUpstreams    string `env:"HYCO_DNS_UPSTREAMS" shown:"nameservers of /etc/resolv.conf, itself left out" meaning:"comma-separated resolvers, ip or ip:port, for all other names"`
+	DNSUpstreams    string `env:"HYCO_DNS_UPSTREAMS" shown:"nameservers of /etc/resolv.conf, except the sidecar itself" meaning:"comma-separated resolvers, ip or ip:port, for all other names"`
 	DNSTTL          string `env:"HYCO_DNS_TTL" envDefault:"30s" meaning:"how long apps may cache a stand-in address"`
 	DNSCacheSize    string `env:"HYCO_DNS_CACHE_SIZE" envDefault:"4096" meaning:"number of cached replies for other names; 0 = no cache"`
 	ConnectTimeout  string `env:"HYCO_CONNECT_TIMEOUT" envDefault:"30s" meaning:"how long an app connection may take to reach a listener; each attempt takes 10s at most"`

@@ -51,8 +51,8 @@
 // truncated is cached for as long as its shortest TTL says, a day at most, and a
 // negative one for as long as its SOA says (RFC 2308 section 5); TTLs count down.
 // Replies to queries with EDNS options are not cached. While no upstream answers,
-// or all fail, cached replies are given for one more hour, with a TTL of 30 s (RFC
-// 8767).
+// or the best reply is SERVFAIL, cached replies are given for one more hour, with a
+// TTL of 30 s (RFC 8767).
 //
 // # Who asks, and what for
 //
@@ -81,13 +81,13 @@
 //
 // # Where to read
 //
-// An own name: udp.go or tcp.go receives the message, serveClients in resolve.go
+// An own name: udp.go or tcp.go receives the message, serveClients in clients.go
 // has query.go read it and answer.go compose the reply.
 //
-// Any other name goes on in resolve.go: answerNow looks into cache.go, answerLater
-// and start share the query by pending.go, and resolve runs it. forwarding.go asks
-// one upstream after the other, in the order of upstream.go, each by socket.go (or
-// upstreamtcp.go), where match.go tells replies from strays. What the cache keeps
-// of a reply is in cachedreply.go. Beside the queries, probe.go finds out which
-// upstreams answer.
+// Any other name: answerNow in clients.go looks into cache.go. On a miss resolve.go
+// goes on: answerLater and start share the query by pending.go, and resolve runs it.
+// forwarding.go asks one upstream after the other, in the order of upstream.go, each
+// by socket.go (or upstreamtcp.go), where match.go tells replies from strays. What
+// the cache keeps of a reply is in cachedreply.go. Beside the queries, probe.go finds
+// out which upstreams answer.
 package dnsproxy

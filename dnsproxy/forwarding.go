@@ -68,7 +68,7 @@ type attempt struct {
 	results  chan<- result // with room for all that there can be
 
 	socket *socket // nil over TCP
-	id     uint16  // with which socket sent the query
+	id     uint16  // with which the query was sent through socket
 }
 
 // A result is what became of an attempt.
@@ -117,7 +117,7 @@ func (f *forwarding) askNext() {
 			f.askOverTCP(a)
 			return
 		}
-		s, err := f.pool.socket(f.ctx, a.u)
+		s, err := f.pool.takeSocket(f.ctx, a.u)
 		if err == nil {
 			err = s.ask(a)
 		}

@@ -39,7 +39,7 @@ const (
 	SourceCanary    Source = "canary"    // about this process: Canary, or the name that finds loops
 	SourceForwarded Source = "forwarded" // from an upstream, or SERVFAIL because none answered
 	SourceCache     Source = "cache"     // from the cache, within its TTL
-	SourceStale     Source = "stale"     // from the cache, past its TTL, because no upstream answers (RFC 8767)
+	SourceStale     Source = "stale"     // from the cache, past its TTL: no upstream answers, or the reply is SERVFAIL (RFC 8767)
 	SourceRefused   Source = "refused"   // malformed, not implemented, wrong class, or too many waiting for upstreams
 )
 

@@ -60,7 +60,7 @@ func (p *pending) reserve() bool {
 func (p *pending) release() { <-p.places }
 
 // finish ends the pending query for key, which w created, and returns those who
-// wait for it. Who joins later needs another.
+// wait for it. A later client starts a new query.
 func (p *pending) finish(key []byte, w waiter) []waiter {
 	if key == nil {
 		return []waiter{w}

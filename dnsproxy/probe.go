@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	// probeFirst is the pause after the first probe of an upstream that does not
-	// answer. Each further pause is twice as long, up to probeEvery.
+	// probeFirst is the time from the first probe of an upstream that does not answer
+	// to the second. Each further pause is twice as long, up to probeEvery.
 	probeFirst = time.Second
 
-	// probeEvery is the longest pause between probes. With the time for a probe, 2 s
-	// at most unless set otherwise, it bounds when an upstream is found to be up.
+	// probeEvery is the longest time from the start of a probe to the start of the
+	// next, unless a probe takes longer: an upstream that is back is found to be so
+	// about 4 s later at most.
 	probeEvery = 4 * time.Second
 
 	// canaryTries bounds how often an upstream that is silent or fails is asked
@@ -124,7 +125,7 @@ func instanceIn(m *dns.Msg) string {
 func (p *pool) probe(ctx context.Context, u *upstream, q *query) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	s, err := p.socket(ctx, u)
+	s, err := p.takeSocket(ctx, u)
 	if err != nil {
 		return nil, err
 	}

@@ -133,16 +133,16 @@ type proxy struct {
 	usage    *usage
 	siblings *siblings
 
-	waiting    atomic.Int64 // clients whose queries are pending
-	tcpClients tcpClients
+	waitingClients atomic.Int64 // clients whose queries are pending
+	tcpClients     tcpClients
 
 	overloaded    rateLimit // of the warning that pending is full
 	acceptFailing rateLimit // of the warning that no TCP connection can be accepted
 
 	log        *slog.Logger
-	answered   func(Answered) // nil if nobody wants to know
-	dropped    func(Dropped)
-	goroutines *sync.WaitGroup // all of Serve
+	onAnswered func(Answered)  // nil if nobody wants to know
+	onDropped  func(Dropped)   // never nil
+	goroutines *sync.WaitGroup // all of Serve, and the UDP replies that are due
 	guarded    func(f func()) func()
 }
 
@@ -155,13 +155,13 @@ func (s *Server) proxy() *proxy {
 		pending:    pending{places: make(chan struct{}, max(1, cmp.Or(s.MaxInFlight, 1024)))},
 		tcpClients: tcpClients{limit: maxTCPClients},
 		log:        cmp.Or(s.Logger, slog.New(slog.DiscardHandler)),
-		answered:   s.Hooks.Answered,
-		dropped:    s.Hooks.Dropped,
+		onAnswered: s.Hooks.Answered,
+		onDropped:  s.Hooks.Dropped,
 		goroutines: new(sync.WaitGroup),
 		guarded:    s.guarded,
 	}
-	if p.dropped == nil {
-		p.dropped = func(Dropped) {}
+	if p.onDropped == nil {
+		p.onDropped = func(Dropped) {}
 	}
 	s.usage.Store(p.usage)
 	p.own = newAnswerer(s.Table, cmp.Or(s.TTL, 30*time.Second), s.Version, p.instance)
@@ -172,8 +172,8 @@ func (s *Server) proxy() *proxy {
 		timeout:    cmp.Or(s.Timeout, 2*time.Second),
 		dial:       s.dial,
 		log:        p.log,
-		asked:      s.Hooks.Asked,
-		dropped:    p.dropped,
+		onAsked:    s.Hooks.Asked,
+		onDropped:  p.onDropped,
 		goroutines: p.goroutines,
 		guarded:    p.guarded,
 	}

@@ -33,15 +33,15 @@ type socket struct {
 
 	mu       sync.Mutex
 	waiting  map[uint16]*attempt // by the id they were sent with
-	reserved int                 // reserved by reserve or pool.socket, not sent yet
+	reserved int                 // reserved by reserve or pool.takeSocket, not sent yet
 	sent     int                 // reserved ones included
 	retired  bool                // takes no more
 	failed   error
 }
 
-// socket returns one with a reserved place for a query to u; the caller calls ask,
+// takeSocket returns a socket with a reserved place for a query to u; the caller calls ask,
 // once.
-func (p *pool) socket(ctx context.Context, u *upstream) (*socket, error) {
+func (p *pool) takeSocket(ctx context.Context, u *upstream) (*socket, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if s := u.socket; s != nil && s.reserve() {
@@ -51,7 +51,7 @@ func (p *pool) socket(ctx context.Context, u *upstream) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, stray: func() { p.dropped(DroppedStray) }, waiting: make(map[uint16]*attempt), reserved: 1, sent: 1}
+	s := &socket{conn: conn, stray: func() { p.onDropped(DroppedStray) }, waiting: make(map[uint16]*attempt), reserved: 1, sent: 1}
 	u.socket = s
 	p.goroutines.Go(p.guarded(func() {
 		stop := context.AfterFunc(p.ctx, p.guarded(func() { conn.Close() }))

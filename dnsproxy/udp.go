@@ -20,8 +20,8 @@ const (
 	// net.core.rmem_max, 208 KiB unless set otherwise.
 	receiveBuffer = 1 << 20
 
-	// batchSize is how many datagrams are read and written by one system call, of
-	// which an answer of ours mostly consists.
+	// batchSize is how many datagrams one system call reads or writes. System calls
+	// are most of what an own answer costs.
 	batchSize = 32
 
 	// largestInBatch is what is taken of a datagram in a batch, in bytes. Queries

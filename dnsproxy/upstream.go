@@ -26,10 +26,10 @@ type pool struct {
 	noFiles   rateLimit // of the warning that the process has no descriptors left
 
 	log        *slog.Logger
-	asked      func(Asked) // nil if nobody wants to know
-	dropped    func(Dropped)
+	onAsked    func(Asked)     // nil if nobody wants to know
+	onDropped  func(Dropped)   // never nil
 	ctx        context.Context // of Serve
-	goroutines *sync.WaitGroup // all of Serve
+	goroutines *sync.WaitGroup // the proxy's
 	guarded    func(f func()) func()
 }
 
@@ -97,8 +97,8 @@ func (p *pool) allSilent() bool {
 // noteReply notes that an upstream has answered.
 func (p *pool) noteReply(ctx context.Context, a *attempt, reply []byte) {
 	p.markUp(ctx, a.u)
-	if p.asked != nil {
-		p.asked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Rcode: rcodeOf(reply)})
+	if p.onAsked != nil {
+		p.onAsked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Rcode: rcodeOf(reply)})
 	}
 }
 
@@ -115,8 +115,8 @@ func (p *pool) noteFailure(ctx context.Context, a *attempt, err error) {
 	case a.u.heard.Load() <= int64(a.began.Sub(p.epoch)) && !a.u.silent.Swap(true):
 		a.u.wakeWatch()
 	}
-	if p.asked != nil {
-		p.asked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Err: err})
+	if p.onAsked != nil {
+		p.onAsked(Asked{Upstream: a.u.addr, Took: time.Since(a.began), Err: err})
 	}
 }
 

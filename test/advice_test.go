@@ -55,11 +55,11 @@ func TestAdviceLeadsToAnEntry(t *testing.T) {
 	}
 }
 
-// TestStrangersGiveNoAdvice: the libraries know neither the program's settings nor
+// TestLibrariesGiveNoAdvice: the libraries know neither the program's settings nor
 // its commands, and report facts.
-func TestStrangersGiveNoAdvice(t *testing.T) {
+func TestLibrariesGiveNoAdvice(t *testing.T) {
 	own := regexp.MustCompile("HYCO_|`hyco-sidecar |\"next\"|\\bNext\\(\\) string")
-	for _, dir := range strangers {
+	for _, dir := range libraries {
 		if dir == "config" { // config is about the settings
 			continue
 		}

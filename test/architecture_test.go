@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// sidecar is the program's folder; its rooms are the folders in it.
+// sidecar is the program's folder; its packages are the folders in it.
 const sidecar = "cmd/hyco-sidecar"
 
 // levels are the module's packages, without test/, from top to bottom. An import
@@ -26,8 +26,8 @@ var levels = [][]string{
 	{"config", "dnsproxy", "forwarder", "relayclient"},
 }
 
-// mainImports are the packages besides its rooms that the program's package main
-// may import. What the strangers do is the rooms' business.
+// mainImports are the packages outside its folder that the program's package main may
+// import. What the libraries do is the business of the packages in the folder.
 var mainImports = []string{"config"}
 
 const (
@@ -86,10 +86,10 @@ func TestImportsGoDownwards(t *testing.T) {
 	}
 }
 
-func TestMainImportsRoomsOnly(t *testing.T) {
+func TestMainImportsOnlyItsPackages(t *testing.T) {
 	for _, imported := range packages(t)[sidecar] {
 		if !strings.HasPrefix(imported, sidecar+"/") && !slices.Contains(mainImports, imported) {
-			t.Errorf("%s imports %s: package main imports its rooms and %v", sidecar, imported, mainImports)
+			t.Errorf("%s imports %s: package main imports the packages below it and %v", sidecar, imported, mainImports)
 		}
 	}
 }

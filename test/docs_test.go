@@ -178,7 +178,7 @@ func anchor(heading string) string {
 // program is the code of the sidecar itself.
 func program(t *testing.T) []source {
 	return slices.DeleteFunc(sources(t), func(s source) bool {
-		ours := s.dir == "cmd/hyco-sidecar" || strings.HasPrefix(s.dir, "cmd/hyco-sidecar/") || slices.Contains(strangers, s.dir)
+		ours := s.dir == "cmd/hyco-sidecar" || strings.HasPrefix(s.dir, "cmd/hyco-sidecar/") || slices.Contains(libraries, s.dir)
 		return s.test || !ours
 	})
 }

@@ -54,22 +54,22 @@ var homes = map[string][]string{
 	"github.com/gobwas/ws":                                      {"test/fakerelay", "test/fakelistener", "test/fakerelay/rawsender"},
 }
 
-// strangers never import each other nor the programs: they share only the
-// vocabulary of the standard library.
-var strangers = []string{"config", "dnsproxy", "forwarder", "relayclient"}
+// libraries never import each other nor the programs: they share only types of the
+// standard library.
+var libraries = []string{"config", "dnsproxy", "forwarder", "relayclient"}
 
 // within reports whether dir is one of the folders, or a folder in one of them.
 func within(dir string, folders ...string) bool {
 	return slices.ContainsFunc(folders, func(f string) bool { return dir == f || strings.HasPrefix(dir, f+"/") })
 }
 
-// stranger is the one of strangers that dir belongs to; empty for any other folder.
-func stranger(dir string) string {
-	i := slices.IndexFunc(strangers, func(s string) bool { return within(dir, s) })
+// libraryOf is the one of libraries that dir belongs to; empty for any other folder.
+func libraryOf(dir string) string {
+	i := slices.IndexFunc(libraries, func(s string) bool { return within(dir, s) })
 	if i < 0 {
 		return ""
 	}
-	return strangers[i]
+	return libraries[i]
 }
 
 type source struct {
@@ -122,8 +122,8 @@ func TestImports(t *testing.T) {
 			own, ours := strings.CutPrefix(path, module)
 			first, _, _ := strings.Cut(path, "/")
 			switch {
-			case ours && stranger(s.dir) != "" && !within(own, stranger(s.dir)):
-				t.Errorf("%s imports %s: config, dnsproxy, forwarder and relayclient are strangers", s.path, path)
+			case ours && libraryOf(s.dir) != "" && !within(own, libraryOf(s.dir)):
+				t.Errorf("%s imports %s: config, dnsproxy, forwarder and relayclient are independent", s.path, path)
 			case ours && within(own, "test") && !within(s.dir, "cmd/hyco-devrelay", "test"):
 				t.Errorf("%s imports %s: only cmd/hyco-devrelay and tests may", s.path, path)
 			case !ours && strings.Contains(first, "."):
@@ -141,7 +141,7 @@ func TestRulesReachSubPackages(t *testing.T) {
 	for dir, want := range map[string]string{
 		"forwarder": "forwarder", "relayclient/internal/frame": "relayclient", "forwarders": "", "cmd/hyco-sidecar/config": "", "test": "",
 	} {
-		if got := stranger(dir); got != want {
+		if got := libraryOf(dir); got != want {
 			t.Errorf("%s belongs to %q, want %q", dir, got, want)
 		}
 	}

@@ -61,7 +61,7 @@ func (c *call) installRules() int {
 	if !ok {
 		return code
 	}
-	if err := p.Lanes.Install(); err != nil {
+	if err := p.Capture.Install(); err != nil {
 		return c.fail(exitFailed, captureError(err))
 	}
 	tw := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)

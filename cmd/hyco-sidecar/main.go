@@ -3,7 +3,7 @@
 // the app's connections there, and carries each one through the relay.
 //
 // Package main is the command line: each command is in a file of its own, reads its
-// arguments and the settings, has one of the rooms below do the work, and prints. What
+// arguments and the settings, has one of the packages below it do the work, and prints. What
 // a running sidecar is made of is in package sidecar.
 package main
 

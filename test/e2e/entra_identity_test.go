@@ -113,7 +113,7 @@ func TestAnOutageOfEntraIDIsTold(t *testing.T) {
 	w.get(t)
 	w.cloud.Instruct(t, "stalled", "now stalled")
 	s.Await(t, &s.Stderr, world.Patience, "the warning", func(text string) bool {
-		return strings.Contains(text, `"level":"WARN","msg":"no new token of Entra ID, the old one is good until"`)
+		return strings.Contains(text, `"level":"WARN","msg":"no new Entra ID token, the old one is still valid"`)
 	})
 	if text := s.Stderr.String(); !strings.Contains(text, `"error":"Entra ID (`+role.EntraHost+`) does not answer"`) {
 		t.Errorf("the warning does not tell the reason:\n%s", world.Tail(text))

@@ -38,7 +38,7 @@ var (
 		"1 while the process drains after SIGTERM or /quitquitquit.")
 
 	captureInPlace = define("gauge", "hyco_capture_in_place",
-		"With HYCO_CAPTURE=redirect: 1 while the rules are in place that lead connections to the sidecar, 0 while they are gone; else absent.")
+		"With HYCO_CAPTURE=redirect: 1 while the capture rules are in place, 0 while they are gone; absent without capture.")
 
 	connectionsAccepted = define("counter", "hyco_connections_accepted_total",
 		"Connections of apps that were accepted.", "endpoint")
@@ -63,15 +63,15 @@ var (
 	endpointHealthy = define("gauge", "hyco_endpoint_healthy",
 		"1 when the last connection was taken, 0 when no listener took it or it reached no target; absent before the first.", "endpoint")
 	endpointListeners = define("gauge", "hyco_endpoint_listeners",
-		"Listeners that are connected, by the relay's word of at most three minutes ago; "+
-			"absent while unknown, and for endpoints that are written down instead of auto.", "endpoint")
+		"Listeners that are connected, as reported by the relay within the last three minutes; "+
+			"absent while unknown, and for endpoints that are not auto.", "endpoint")
 	endpointLastJoined = define("gauge", "hyco_endpoint_last_joined_timestamp_seconds",
 		"When a listener last took a connection, in Unix time; absent before.", "endpoint")
 	endpointLastFailure = define("gauge", "hyco_endpoint_last_failure_timestamp_seconds",
 		"When a connection last failed, in Unix time; absent before.", "endpoint")
 
 	credentialRefused = define("counter", "hyco_credential_refused_total",
-		"Times the relay refused a credential, or there was no token of it: the app does not notice while another one is taken.", "endpoint", "credential")
+		"Times the relay refused a credential, or no token could be obtained for it: the app does not notice while another one is taken.", "endpoint", "credential")
 	credentialInUse = define("gauge", "hyco_credential_in_use",
 		"1 for the credential that an endpoint uses, 0 for the other: secondary says that the first was refused.", "endpoint", "credential")
 	signatureExpiry = define("gauge", "hyco_signature_expiry_timestamp_seconds",
@@ -93,7 +93,7 @@ var (
 	dnsQueries = define("counter", "hyco_dns_queries_total",
 		"DNS queries answered, by where the answer came from and its response code.", "source", "rcode")
 	dnsDropped = define("counter", "hyco_dns_dropped_total",
-		"DNS messages left without an answer: too short, no query, or no answer to anything asked.", "reason")
+		"DNS messages left without an answer: too short, not a query, or a reply that matches no query.", "reason")
 	dnsAppQueries = define("counter", "hyco_dns_app_queries_total",
 		"DNS queries of apps: those of the sidecar itself and for its own test name are left out. 0 after minutes means that no app uses this resolver.")
 	dnsLastAppQuery = define("gauge", "hyco_dns_last_app_query_timestamp_seconds",

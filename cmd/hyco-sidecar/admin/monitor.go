@@ -22,7 +22,7 @@ type Monitor struct {
 	resolver  resolver
 	registry  *prometheus.Registry
 	guard     func(f func()) func()
-	// identities are how those of Entra ID fare.
+	// identities returns the state of the Entra ID identities.
 	identities func() []TokenStats
 
 	dialSeconds       *prometheus.HistogramVec

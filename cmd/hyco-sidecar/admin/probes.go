@@ -45,15 +45,15 @@ func (m *Monitor) ready() []condition {
 	if in := m.captured.Load(); in != nil {
 		c := condition{name: "capture", well: "the rules are in place"}
 		if !*in {
-			c.problem = "the rules that lead connections here are gone"
+			c.problem = "the capture rules are gone"
 		}
 		all = append(all, c)
 	}
 	return all
 }
 
-// answerProbe says ok, or 503 and what does not hold. With ?verbose it goes
-// through all conditions.
+// answerProbe answers ok, or 503 with the failed conditions. With ?verbose it names
+// all conditions.
 func answerProbe(w http.ResponseWriter, r *http.Request, all ...condition) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

@@ -40,7 +40,7 @@ var lines = []entry{
 	{name: "connection closed"},
 	{name: "similar failures suppressed", next: "see the last line of such a connection; at level debug each has its own"},
 	{name: "connections have to wait: the limit is reached", next: "raise HYCO_MAX_CONNECTIONS, or find out who keeps so many open"},
-	{name: "accept failed, retrying", next: "none, if it passes: connections wait in the kernel's queue meanwhile", facts: func(err error) string {
+	{name: "accept failed, retrying", next: "nothing, if it stops by itself: connections wait in the kernel's queue meanwhile", facts: func(err error) string {
 		if outOfFiles(err) {
 			return raiseLimit + ": a connection takes two"
 		}
@@ -50,17 +50,17 @@ var lines = []entry{
 	// Credentials.
 	{name: "the relay refused a credential, using the other",
 		next: "renew the first connection string: it is tried again every few minutes, and at once when its file changes"},
-	{name: "there is no token of a credential, using the other"},
-	{name: "no new token of Entra ID, the old one is good until"},
+	{name: "no token for a credential, using the other"},
+	{name: "no new Entra ID token, the old one is still valid"},
 	{name: "a changed secret is not used"}, // the line has the remedy of the setting's fault
 	{name: "a ready-made signature ends soon", next: renewSignature},
 	{name: "the hybrid connection's metadata names another endpoint", next: "restart the sidecar to use it"},
 
 	// Captured connections.
 	{name: "connections are not captured any more"},
-	{name: "the rules that lead connections here were gone, and are in place again",
+	{name: "the capture rules were missing and have been restored",
 		next: "find out what removes nftables' table hyco_sidecar: connections that began meanwhile went elsewhere"},
-	{name: "the rules that lead connections here stay behind", next: "remove them with `hyco-sidecar capture remove`, or start the sidecar again"},
+	{name: "the capture rules could not be removed", next: "remove them with `hyco-sidecar capture remove`, or start the sidecar again"},
 
 	// The process.
 	{name: "preflight"}, // each finding has its own step

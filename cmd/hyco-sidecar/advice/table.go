@@ -120,8 +120,8 @@ var reasons = []entry{
 
 	// Listeners that are told something first.
 	{name: "azbridge_port_name", verdict: "listener_mismatch",
-		next: "write into HYCO_CONNECTION_N_PORT_NAME what stands before the colon in its -T option, or add such a port there"},
-	{name: "azbridge_version", verdict: "listener_mismatch", next: "use an azbridge that does, or a Hybrid Connection Manager"},
+		next: "write into HYCO_CONNECTION_N_PORT_NAME the name before the colon in its -T option, or add such a port there"},
+	{name: "azbridge_version", verdict: "listener_mismatch", next: "use an azbridge that supports version 1.0 of the preamble, or a Hybrid Connection Manager"},
 	{name: "azbridge_datagram_only", verdict: "listener_mismatch", next: "name a port that forwards TCP in HYCO_CONNECTION_N_PORT_NAME"},
 	{name: "azbridge_stream_only", verdict: "listener_mismatch", next: "look into azbridge's log, and at its version"},
 	{name: "opening_no_answer", verdict: "listener_mismatch", facts: dial(checkListener)},

@@ -46,8 +46,8 @@ var noStep = map[string]string{
 	"DNS upstream does not answer":                         "the entry in the documentation has several steps",
 	"DNS queries are refused: too many wait for upstreams": "the entry in the documentation has several steps",
 	"connection closed":                                    "its labels and its error say it",
-	"there is no token of a credential, using the other":   "its error says it",
-	"no new token of Entra ID, the old one is good until":  "its error says it",
+	"no token for a credential, using the other":           "its error says it",
+	"no new Entra ID token, the old one is still valid":    "its error says it",
 	"connections are not captured any more":                "its reason says it",
 	"a changed secret is not used":                         "the line has the remedy of the setting's fault",
 	"preflight":                                            "each finding says it",
@@ -112,7 +112,7 @@ func TestFailedAcceptsSayWhatToDo(t *testing.T) {
 	}{
 		{"accept failed, retrying", syscall.EMFILE, "raise the limit of open files (ulimit -n): a connection takes two"},
 		{"accept failed, retrying", syscall.ENFILE, "raise the limit of open files (ulimit -n): a connection takes two"},
-		{"accept failed, retrying", io.EOF, "none, if it passes: connections wait in the kernel's queue meanwhile"},
+		{"accept failed, retrying", io.EOF, "nothing, if it stops by itself: connections wait in the kernel's queue meanwhile"},
 		{"DNS accept failed, retrying", syscall.EMFILE, "raise the limit of open files (ulimit -n)"},
 		{"DNS accept failed, retrying", io.EOF, ""},
 	} {

@@ -34,17 +34,17 @@ var (
 	// ErrNotPermitted is that of a process that may not touch the rules.
 	ErrNotPermitted = &Fault{
 		reason: "capture_not_permitted",
-		text:   "this process lacks the capability NET_ADMIN, without which no rules can be installed, and rules for just these endpoints are not there",
+		text:   "this process may not change the capture rules, which takes the capability NET_ADMIN",
 	}
 	// ErrUnsupported is that of a kernel without what the rules need.
 	ErrUnsupported = &Fault{
 		reason: "capture_unsupported",
-		text:   "the kernel cannot do it: it takes nftables with NAT, Linux 5.2 or newer",
+		text:   "the kernel lacks nftables with NAT: Linux 5.2 or newer has it",
 	}
 	// ErrMissing means that connections are not led anywhere.
 	ErrMissing = &Fault{
 		reason: "capture_missing",
-		text:   "the rules are not in place, or are those of other settings",
+		text:   "the capture rules are not in place, or are those of other settings",
 	}
 	// ErrTaken is that of a second sidecar in a network namespace.
 	ErrTaken = &Fault{
@@ -64,7 +64,7 @@ func (f *Fault) withCause(err error) *Fault {
 func failure(err error) *Fault {
 	return &Fault{
 		reason: "capture_failed",
-		text:   "the kernel does not do what capturing takes",
+		text:   "an operation that capture needs failed",
 		err:    err,
 	}
 }

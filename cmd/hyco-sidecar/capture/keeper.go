@@ -24,11 +24,11 @@ type Keeper struct {
 	claim io.Closer
 	ours  bool // installed by this process, which repairs and removes them
 
-	rules kernel // tests have others
+	rules ruleset // tests have others
 }
 
-// kernel is where the rules are.
-type kernel interface {
+// ruleset is what a Keeper does with the rules, wherever they are.
+type ruleset interface {
 	install(Plan) error
 	release() error
 	remove() error
@@ -67,9 +67,9 @@ func (k *Keeper) install(ctx context.Context) error {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case err == nil && !k.ours:
-		k.logger().Info("the rules that lead connections here were installed before, and stay")
+		k.logger().Info("the capture rules were installed before, and stay")
 	case errors.Is(err, ErrMissing) && !k.ours:
-		return denied
+		return ErrNotPermitted.withCause(ErrMissing)
 	case err != nil && !k.ours:
 		return errors.Join(denied, err)
 	}
@@ -145,7 +145,7 @@ func (k *Keeper) repair(were bool) bool {
 	failed, _ := errors.AsType[*Fault](k.rules.install(k.Plan))
 	switch {
 	case failed == nil:
-		k.logger().Warn("the rules that lead connections here were gone, and are in place again")
+		k.logger().Warn("the capture rules were missing and have been restored")
 	case were:
 		k.reportLost(failed)
 	}
@@ -161,7 +161,7 @@ func (k *Keeper) reportLost(f *Fault) {
 func (k *Keeper) stop() {
 	if k.ours {
 		if failed, ok := errors.AsType[*Fault](k.dismantle()); ok {
-			k.logger().Error("the rules that lead connections here stay behind", "reason", failed.Reason(), "error", failed)
+			k.logger().Error("the capture rules could not be removed", "reason", failed.Reason(), "error", failed)
 		}
 	}
 	k.claim.Close()
@@ -182,7 +182,7 @@ func (k *Keeper) dismantle() error {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-deadline:
-			k.logger().Info("an app has yet to read what came: an empty table of nftables stays, which captures nothing")
+			k.logger().Info("an app has not read all of its data: the nftables table stays, and captures nothing")
 			return nil
 		}
 	}
@@ -246,7 +246,7 @@ func (nftablesOfThisNamespace) verify(ctx context.Context, p Plan) error { retur
 // verifyWait bounds a connection within this machine.
 const verifyWait = 2 * time.Second
 
-// Verify connects to the canary, which takes a sidecar that serves. The error is
+// Verify connects to the canary, which works only if a sidecar is serving. The error is
 // [ErrMissing] where just these lanes are not in place, and else of the network.
 func (p Plan) Verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, verifyWait)

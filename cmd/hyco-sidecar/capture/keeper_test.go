@@ -155,7 +155,7 @@ func TestRulesThatAreGoneArePutBack(t *testing.T) {
 		k.rules.become(state{})
 		k.after(1)
 		k.see(t, true, 2)
-		if k.said("are in place again") != 1 {
+		if k.said("have been restored") != 1 {
 			t.Errorf("said %s", &k.log)
 		}
 		k.rules.become(state{there: true, trouble: failure(syscall.EMFILE)}) // which says nothing of the rules
@@ -190,7 +190,7 @@ func TestRulesStayForUnsentData(t *testing.T) {
 			}
 			k.stop()
 			k.see(t, test.there, 1)
-			if stays := k.said("an empty table of nftables stays") == 1; stays != test.there {
+			if stays := k.said("the nftables table stays") == 1; stays != test.there {
 				t.Errorf("%s: said %s", name, &k.log)
 			}
 		}
@@ -209,12 +209,12 @@ func TestRulesThatCannotBePutBackAreTold(t *testing.T) {
 		k.rules.become(state{})
 		k.after(2)
 		k.see(t, true, 2, false, true)
-		if k.said("are in place again") != 1 {
+		if k.said("have been restored") != 1 {
 			t.Errorf("said %s", &k.log)
 		}
 		k.rules.become(state{there: true, denied: ErrNotPermitted})
 		k.stop()
-		if k.said("stay behind") != 1 {
+		if k.said("could not be removed") != 1 {
 			t.Errorf("said %s", &k.log)
 		}
 	})
@@ -236,7 +236,7 @@ func TestOthersRulesAreTheirs(t *testing.T) {
 		}
 		k.stop()
 		k.see(t, true, 0, false, true)
-		if k.said("stay behind") != 0 {
+		if k.said("could not be removed") != 0 {
 			t.Errorf("said %s", &k.log)
 		}
 	})

@@ -47,8 +47,8 @@ type Checker struct {
 	Ours, Others []netip.Addr
 	// OwnContainer says that this is the sidecar's container, where no app runs.
 	OwnContainer bool
-	// OtherPort is the sidecar's port for DNS where it has not 53, the only one that
-	// resolv.conf can name. 0 means 53.
+	// OtherPort is the sidecar's port for DNS if it is not 53: resolv.conf cannot name
+	// another. 0 means 53.
 	OtherPort uint16
 	// Holder finds who listens on an address or, by a wildcard, on its port. Nil
 	// means that this system does not tell.

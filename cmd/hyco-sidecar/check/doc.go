@@ -11,8 +11,8 @@
 //
 // One attempt is made, of ten seconds at most, for a verdict such as no_listener
 // has to be quick, and the next check is the retry. Only an attempt that the
-// joinRelay leaves without an answer is made a second time, since relays now and
-// then do. When that one gets no answer either although the relay answers other
+// relay leaves without an answer is made a second time, since relays do so now and
+// then. When that one gets no answer either although the relay answers other
 // requests, it holds its answer back for a listener that does not come:
 // not_accepted, else no_answer.
 //

@@ -33,8 +33,8 @@ func New(p plan.Plan, ids *credential.Identities, guard func(f func()) func()) *
 	if runtime.GOOS == "linux" {
 		c.Holder = func(addr netip.AddrPort) (netip.Addr, bool) { return kernel.Holder("tcp", addr) }
 	}
-	if p.Lanes != nil {
-		c.Captured = p.Lanes.Verify
+	if p.Capture != nil {
+		c.Captured = p.Capture.Verify
 	}
 	for _, e := range p.Endpoints {
 		c.Endpoints = append(c.Endpoints, Endpoint{

@@ -144,7 +144,7 @@ func (w *walk) checkNames(ctx context.Context, here surroundings) {
 	want := w.e.Address.Addr()
 	wrong := func(n Named) {
 		saw := fmt.Sprintf("%s (%s) does not give %s for %s: %s", n.Server, n.Sidecar, want, w.e.Host, given(n))
-		w.fail(Resolver, took, DNSWrongAddress, saw, "restart the sidecar with these settings: the one that runs has others")
+		w.fail(Resolver, took, DNSWrongAddress, saw, "the running sidecar has other settings: restart it with these")
 	}
 	switch {
 	case w.right(n) && n.Sidecar != "":
@@ -262,7 +262,7 @@ func (w *walk) checkSocket(ctx context.Context, running bool) {
 			"let that process listen on the pod's or container's own address, or on another port, and restart the sidecar")
 	default:
 		w.fail(Socket, took, ListenerNotBound, "nobody accepts at "+at.String(),
-			"restart the sidecar with these settings: the one that runs has others")
+			"the running sidecar has other settings: restart it with these")
 	}
 }
 

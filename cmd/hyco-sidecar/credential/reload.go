@@ -13,8 +13,8 @@ type rejection struct{ variable, problem, content string }
 
 // Reload compares the files of secrets with what is in use, and adopts those that
 // have changed and make sense. One that makes none may be half-written: it is
-// reported once, and only if it is unchanged when Reload is called again, which again
-// asks for in a moment. A hasty call adopts, and leaves reports to a later call.
+// reported once, and only if it is unchanged at the next call; again asks for that
+// call in a moment. A hasty call adopts, and leaves reports to a later call.
 func (s *Set) Reload(hasty bool) (again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

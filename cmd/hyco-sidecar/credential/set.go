@@ -14,8 +14,8 @@ import (
 	"hyco-sidecar/relayclient"
 )
 
-// Set is what the endpoints present, held to what the files of secrets say. Make it
-// with [New]; its methods may be called from any goroutine.
+// Set is what the endpoints present, kept in step with the secret files. Make it with
+// [New]; its methods may be called from any goroutine.
 type Set struct {
 	environ    []string
 	identities *Identities
@@ -60,7 +60,7 @@ type Hooks struct {
 	// Presents is called with all that an endpoint presents, whenever that changes, and
 	// with the number of the one in use.
 	Presents func(endpoint string, all []Presented, using int)
-	// Refused is called when the relay refuses a credential, or none of its tokens comes.
+	// Refused is called when the relay refuses a credential, or no token can be obtained for it.
 	Refused func(endpoint string, credential int)
 	// Using is called when another credential is used from now on.
 	Using func(endpoint string, credential int)
@@ -211,7 +211,7 @@ func (s *Set) logUse(endpoint string, credential int, why *relayclient.DialError
 	}
 	attrs := []slog.Attr{slog.String("endpoint", endpoint)}
 	if why != nil && why.Stage == relayclient.StageToken {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "there is no token of a credential, using the other", append(attrs,
+		s.log.LogAttrs(ctx, slog.LevelWarn, "no token for a credential, using the other", append(attrs,
 			slog.Any("error", why), slog.String("reason", why.Reason()))...)
 		return
 	}

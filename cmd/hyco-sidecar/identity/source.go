@@ -243,7 +243,7 @@ func (s *Source) endFetch(token azcore.AccessToken, err error) bool {
 	}
 	s.token, s.expires, s.err = token.Token, token.ExpiresOn.Round(0), nil // by the clock on the wall, which is put right now and then
 	s.obtained++
-	s.log.Debug("new token of Entra ID", "identity", string(s.kind), "until", s.expires)
+	s.log.Debug("new Entra ID token", "identity", string(s.kind), "until", s.expires)
 	return true
 }
 
@@ -258,7 +258,7 @@ func (s *Source) noteFailure(err error) {
 	s.err, s.failedAt = f, time.Now()
 	s.failures++
 	if first && s.good(time.Now()) {
-		s.log.Warn("no new token of Entra ID, the old one is good until", "until", s.expires,
+		s.log.Warn("no new Entra ID token, the old one is still valid", "until", s.expires,
 			"identity", string(s.kind), "error", f)
 	}
 }

@@ -147,7 +147,7 @@ func TestAnOutageHurtsNobodyWhileTheTokenIsGood(t *testing.T) {
 				if got := strings.Count(log.String(), "\n"); got != 1 {
 					t.Errorf("%d lines, want one: %s", got, log)
 				}
-				for _, part := range []string{`level=WARN msg="no new token of Entra ID, the old one is good until" until=2000-01-01T01:00:00.000Z`, `error="Entra ID `} {
+				for _, part := range []string{`level=WARN msg="no new Entra ID token, the old one is still valid" until=2000-01-01T01:00:00.000Z`, `error="Entra ID `} {
 					if !strings.Contains(log.String(), part) {
 						t.Errorf("the log lacks %q: %s", part, log)
 					}

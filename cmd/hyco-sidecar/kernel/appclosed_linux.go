@@ -34,8 +34,8 @@ func AppClosed(app, to, us netip.AddrPort) (bool, error) {
 	if !errors.Is(err, unix.ENOENT) {
 		return !owned, err
 	}
-	// A kernel without the answer says the same as one without the socket; but
-	// our own end is certainly there.
+	// A kernel that cannot answer says the same as one without the socket. But our own
+	// end is there, unless the connection was reset, which the caller checks itself.
 	_, err = hasOwner(us, app)
 	if errors.Is(err, unix.ENOENT) {
 		return false, fmt.Errorf("sock_diag: %w: %w", err, errors.ErrUnsupported)

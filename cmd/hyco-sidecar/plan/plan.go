@@ -29,9 +29,9 @@ type Plan struct {
 	// Upstreams are the resolvers for names that are not configured; without one those
 	// get SERVFAIL.
 	Upstreams []netip.AddrPort
-	// Lanes are the ways of captured connections; nil means that the endpoints' own
-	// addresses are bound.
-	Lanes *capture.Plan
+	// Capture says where captured connections arrive; nil means that none are captured and
+	// the endpoints' own addresses are bound.
+	Capture *capture.Plan
 }
 
 // New derives the plan from settings in which every endpoint is known, and from what
@@ -51,7 +51,7 @@ func New(cfg config.Config, upstreams []netip.AddrPort) Plan {
 		for i, e := range p.Endpoints {
 			p.Endpoints[i].Arrive = lanes.To(e.Listen)
 		}
-		p.Lanes = &lanes
+		p.Capture = &lanes
 	}
 	return p
 }

@@ -25,14 +25,14 @@ func TestCapturedEndpointsArriveInTheirLanes(t *testing.T) {
 	}}
 	p := New(cfg, nil)
 	for _, e := range p.Endpoints {
-		if e.Arrive != e.Listen || p.Lanes != nil {
+		if e.Arrive != e.Listen || p.Capture != nil {
 			t.Errorf("%s is not captured, and arrives at %v in place of %v", e.Name, e.Arrive, e.Listen)
 		}
 	}
 	cfg.Capture = config.Redirect
 	p = New(cfg, nil)
 	for _, e := range p.Endpoints {
-		if e.Arrive != p.Lanes.To(e.Listen) || e.Arrive.Port() != cfg.CapturePort {
+		if e.Arrive != p.Capture.To(e.Listen) || e.Arrive.Port() != cfg.CapturePort {
 			t.Errorf("%s arrives at %v", e.Name, e.Arrive)
 		}
 	}

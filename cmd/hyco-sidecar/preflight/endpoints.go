@@ -20,7 +20,7 @@ func (p *Preflight) ports(context.Context) []admin.Finding {
 }
 
 // routes looks for endpoints that the kernel would not even begin to connect to: it
-// chooses a way before the rules are asked.
+// chooses a route before it applies the rules.
 func (p *Preflight) routes(ctx context.Context) []admin.Finding {
 	var unrouted []string
 	for _, e := range p.Plan.Endpoints {

@@ -9,10 +9,9 @@ import (
 	"hyco-sidecar/forwarder"
 )
 
-// apply has every part take its share of p, by one call each; change is what leads
-// there from the plan that is applied now. At the start that is everything. Bound are
-// the listeners of change.Added, in that order, which are returned as the forwarder
-// takes them. After an error nothing has changed.
+// apply has every part take its share of p, by one call each. Change is the difference
+// from the applied plan; at the start it is everything. Bound are the listeners of
+// change.Added, in that order, which are returned as the forwarder takes them. After an error nothing has changed.
 //
 // Counters come first, since all others report to them, and names last: an app that
 // learns an address finds it served.

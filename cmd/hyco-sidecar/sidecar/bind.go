@@ -96,7 +96,7 @@ func (b *binder) bindAdmin(ctx context.Context) {
 // bindEndpoints binds where the connections of endpoints arrive, and the canary of
 // captured ones.
 func (b *binder) bindEndpoints(ctx context.Context, endpoints []plan.Endpoint) {
-	captured := b.plan.Lanes != nil
+	captured := b.plan.Capture != nil
 	for _, e := range endpoints {
 		who := "endpoint " + e.Name + " (" + e.Variable + ")"
 		if captured {
@@ -118,7 +118,7 @@ func (b *binder) bindEndpoints(ctx context.Context, endpoints []plan.Endpoint) {
 	}
 	if captured && len(b.sockets.endpoints) == len(endpoints) {
 		var err error
-		if b.sockets.canary, err = b.listenForApps(ctx, capturePort, b.plan.Lanes.Canary.To); err != nil {
+		if b.sockets.canary, err = b.listenForApps(ctx, capturePort, b.plan.Capture.Canary.To); err != nil {
 			b.report(err)
 		}
 	}
@@ -129,7 +129,7 @@ func (b *binder) bindEndpoints(ctx context.Context, endpoints []plan.Endpoint) {
 func (b *binder) listenForApps(ctx context.Context, who string, addr netip.AddrPort) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
-	if b.plan.Lanes != nil {
+	if b.plan.Capture != nil {
 		lc.KeepAlive = capturedKeepAlive
 	}
 	ln, err := lc.Listen(ctx, "tcp", addr.String())

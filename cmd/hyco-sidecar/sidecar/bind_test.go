@@ -57,7 +57,7 @@ func TestNoPortOfOursIsCaptured(t *testing.T) {
 	own := exact.Addr().(*net.TCPAddr).AddrPort()
 	exact.Close()
 	lanes := capture.NewPlan([]netip.AddrPort{own}, 0)
-	_, err = bind(t.Context(), plan.Plan{Config: config.Config{AdminListen: []netip.AddrPort{own}}, Lanes: &lanes}, []plan.Endpoint{{
+	_, err = bind(t.Context(), plan.Plan{Config: config.Config{AdminListen: []netip.AddrPort{own}}, Capture: &lanes}, []plan.Endpoint{{
 		Name: "a.corp.example:8477", Listen: own, Arrive: netip.MustParseAddrPort("127.77.1.2:0"), Connection: config.Connection{Variable: "HYCO_CONNECTION_7_ENDPOINT"},
 	}})
 	if err == nil || !strings.Contains(err.Error(), "(HYCO_CONNECTION_7_ENDPOINT): tcp "+own.String()+": the sidecar itself listens there (HYCO_ADMIN_LISTEN), and would be captured") {

@@ -6,9 +6,9 @@ import (
 	"hyco-sidecar/relayclient"
 )
 
-// The parts do not import each other: what one asks of another's values beyond their
-// types, it asks by methods that it looks for while it runs. A method that is renamed
-// would compile and be missed in silence; here it does not compile.
+// The parts do not import each other: optional methods of each other's values are found
+// by type assertion at run time. A method that is renamed would compile and not be
+// found; here it does not compile.
 
 // What forwarder looks for in the connections that its Dial returns.
 var _ interface {

@@ -4,7 +4,9 @@
 // This is where dnsproxy, forwarder and relayclient meet; none of them knows of
 // another. The parts are joined by functions and hooks in sidecar.go, and contract.go
 // says which methods they need of each other. What the settings say of an endpoint
-// becomes a route, with the client, the tokens and the counters that carry it.
+// becomes a route, with the client, the tokens and the counters that carry it. In
+// route.go are the forwarder's two questions: its Dial is routes.dial, its AppClosed
+// routes.appClosed.
 //
 //	New    makes the parts, which know of no endpoint yet
 //	Run    binds everything, or nothing

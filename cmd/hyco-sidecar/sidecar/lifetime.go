@@ -43,14 +43,15 @@ func (l *lifetime) end() {
 // lifetimes are everything that runs beside the connections. They end one after the
 // other, in this order.
 type lifetimes struct {
-	// toDrain ends as soon as the drain begins: what helps new connections only.
-	toDrain *lifetime
-	// toLast ends with the last connection: what open connections and dials need.
-	toLast *lifetime
-	// toEnd ends after that: an app that is drained still asks for names.
-	toEnd *lifetime
-	// last is the admin server's: probes and metrics tell of all the rest.
-	last *lifetime
+	// untilDrain ends as soon as the drain begins: work that only new connections need.
+	untilDrain *lifetime
+	// untilLastConnection ends with the last connection: what open connections and dials
+	// need.
+	untilLastConnection *lifetime
+	// resolver ends after the connections: an app that is drained still asks for names.
+	resolver *lifetime
+	// admin ends last: probes and metrics tell of all the rest.
+	admin *lifetime
 
 	drain func()
 	log   *slog.Logger
@@ -64,12 +65,12 @@ type lifetimes struct {
 func newLifetimes(ctx context.Context, drain func(), guarded func(f func()) func(), log *slog.Logger) *lifetimes {
 	beyond := context.WithoutCancel(ctx)
 	return &lifetimes{
-		toDrain: newLifetime(ctx, guarded),
-		toLast:  newLifetime(beyond, guarded),
-		toEnd:   newLifetime(beyond, guarded),
-		last:    newLifetime(beyond, guarded),
-		drain:   drain,
-		log:     log,
+		untilDrain:          newLifetime(ctx, guarded),
+		untilLastConnection: newLifetime(beyond, guarded),
+		resolver:            newLifetime(beyond, guarded),
+		admin:               newLifetime(beyond, guarded),
+		drain:               drain,
+		log:                 log,
 	}
 }
 
@@ -92,7 +93,7 @@ func (l *lifetimes) part(in *lifetime, name string, serve func(ctx context.Conte
 // end is called when the last connection has ended. It ends the lifetimes in their
 // order, waiting for each, and returns the errors of the parts that failed.
 func (l *lifetimes) end() error {
-	for _, one := range []*lifetime{l.toDrain, l.toLast, l.toEnd, l.last} {
+	for _, one := range []*lifetime{l.untilDrain, l.untilLastConnection, l.resolver, l.admin} {
 		one.end()
 	}
 	return errors.Join(l.failed...)

@@ -48,11 +48,11 @@ func TestConnectionsEndFirstThenNamesThenAdmin(t *testing.T) {
 				return nil
 			}
 		}
-		l.part(l.last, "admin server", server("admin"))
-		l.part(l.toEnd, "resolver", server("resolver"))
-		l.toDrain.run(member("preflight"))
-		l.toLast.run(member("secrets"))
-		l.toLast.finally(func() { d.note("clients are closed") })
+		l.part(l.admin, "admin server", server("admin"))
+		l.part(l.resolver, "resolver", server("resolver"))
+		l.untilDrain.run(member("preflight"))
+		l.untilLastConnection.run(member("secrets"))
+		l.untilLastConnection.finally(func() { d.note("clients are closed") })
 
 		time.Sleep(time.Hour)
 		d.note("drain")
@@ -87,12 +87,12 @@ func TestAPartThatFailsDrainsTheRest(t *testing.T) {
 		l := newLifetimes(ctx, drain, unguarded, slog.New(slog.NewTextHandler(&log, nil)))
 		broken := errors.New("the socket is gone")
 		admin := make(chan struct{})
-		l.part(l.last, "admin server", func(ctx context.Context) error {
+		l.part(l.admin, "admin server", func(ctx context.Context) error {
 			defer close(admin)
 			<-ctx.Done()
 			return nil
 		})
-		l.part(l.toEnd, "resolver", func(context.Context) error {
+		l.part(l.resolver, "resolver", func(context.Context) error {
 			time.Sleep(time.Hour)
 			return broken
 		})

@@ -12,8 +12,8 @@ import (
 	"hyco-sidecar/relayclient"
 )
 
-// countEvery is how often a relay is asked how many listeners an endpoint has, more or
-// less.
+// countEvery is roughly how often a relay is asked for the number of listeners of an
+// endpoint: within a tenth, so that several sidecars do not ask in step.
 const countEvery = time.Minute
 
 // askAtOnce is how many endpoints a relay is asked about at the same time: one that

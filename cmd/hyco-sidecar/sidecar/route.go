@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hyco-sidecar/cmd/hyco-sidecar/kernel"
 	"hyco-sidecar/cmd/hyco-sidecar/plan"
 	"hyco-sidecar/forwarder"
 	"hyco-sidecar/relayclient"
@@ -17,9 +18,9 @@ import (
 // carries its connections.
 type route struct {
 	plan.Endpoint
-	client  *relayclient.Client // of the namespace: its endpoints share TLS sessions
-	tokens  relayclient.TokenSource
-	traffic *forwarder.Traffic // where its bytes are counted
+	client  *relayclient.Client     // of the namespace: its endpoints share TLS sessions
+	tokens  relayclient.TokenSource // a *relayclient.Rollover, which Dial recognises
+	traffic *forwarder.Traffic      // where its bytes are counted
 }
 
 // routes are those of the applied plan. They are read on the way of every connection,
@@ -100,8 +101,14 @@ func (r *routes) clock(ctx context.Context, namespace string) (time.Duration, er
 	return client.Clock(ctx)
 }
 
-// destination is where the app connected to that arrived at us, another address where
-// it was captured.
+// appClosed reports whether the app has closed its end fully of a connection accepted
+// at us: see [kernel.AppClosed].
+func (r *routes) appClosed(app, us netip.AddrPort) (bool, error) {
+	return kernel.AppClosed(app, r.destination(us), us)
+}
+
+// destination is the address that the app dialled, for a connection accepted at us; the
+// two differ if it was captured.
 func (r *routes) destination(us netip.AddrPort) netip.AddrPort {
 	if one := r.table().at[us]; one != nil {
 		return one.Listen

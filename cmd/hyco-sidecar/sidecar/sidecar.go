@@ -94,16 +94,14 @@ func New(p plan.Plan, o Options) *Sidecar {
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxConnections: cfg.MaxConnections,
 		DrainTimeout:   cfg.DrainTimeout,
-		AppClosed: func(app, us netip.AddrPort) (bool, error) {
-			return kernel.AppClosed(app, s.routes.destination(us), us)
-		},
-		Logger: s.log,
-		Hooks:  s.monitor.Connections(),
-		Guard:  o.Guard,
+		AppClosed:      s.routes.appClosed,
+		Logger:         s.log,
+		Hooks:          s.monitor.Connections(),
+		Guard:          o.Guard,
 	}
-	if p.Lanes != nil {
+	if p.Capture != nil {
 		s.keeper = &capture.Keeper{
-			Plan:          *p.Lanes,
+			Plan:          *p.Capture,
 			Logger:        s.log,
 			InPlace:       s.monitor.Captured,
 			HasUnsentData: func() bool { return kernel.HasUnsentData(s.routes.arriveAt) },
@@ -186,31 +184,31 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	}
 
 	beside := newLifetimes(ctx, drain, s.guarded, s.log)
-	beside.part(beside.last, "admin server", func(ctx context.Context) error { return s.admin.Serve(ctx, bound.admin...) })
-	beside.part(beside.toEnd, "resolver", func(ctx context.Context) error { return s.resolver.Serve(ctx, bound.packets, bound.streams) })
+	beside.part(beside.admin, "admin server", func(ctx context.Context) error { return s.admin.Serve(ctx, bound.admin...) })
+	beside.part(beside.resolver, "resolver", func(ctx context.Context) error { return s.resolver.Serve(ctx, bound.packets, bound.streams) })
 	s.identities.Start()
 	s.monitor.Enter(admin.Serving)
 	unhook := context.AfterFunc(ctx, s.guarded(func() { s.monitor.Enter(admin.Draining) }))
 	defer unhook()
 	s.announce()
 
-	beside.toDrain.run(s.lookAround)
-	beside.toDrain.run(s.countListeners)
+	beside.untilDrain.run(s.lookAround)
+	beside.untilDrain.run(s.countListeners)
 	if files := s.plan.Config.SecretFiles; len(files) > 0 {
-		beside.toLast.run(func(ctx context.Context) {
+		beside.untilLastConnection.run(func(ctx context.Context) {
 			secrets.Watch(ctx, slices.Collect(maps.Values(files)), func() (again bool) { return s.credentials.Reload(false) })
 		})
 	}
-	beside.toLast.run(s.credentials.WatchExpiry)
+	beside.untilLastConnection.run(s.credentials.WatchExpiry)
 	if s.keeper != nil {
-		beside.toLast.run(func(context.Context) { capture.Answer(bound.canary) })
-		beside.toLast.run(func(ctx context.Context) {
+		beside.untilLastConnection.run(func(context.Context) { capture.Answer(bound.canary) })
+		beside.untilLastConnection.run(func(ctx context.Context) {
 			defer bound.canary.Close()
 			s.keeper.Run(ctx)
 		})
 	}
-	beside.toLast.finally(s.routes.close)
-	beside.toLast.finally(s.identities.Close)
+	beside.untilLastConnection.finally(s.routes.close)
+	beside.untilLastConnection.finally(s.identities.Close)
 
 	err = s.forwarder.Serve(ctx, listeners...)
 	if err = errors.Join(err, beside.end()); err == nil {
