@@ -59,7 +59,10 @@ func (h *docLinkHandler) advise(ctx context.Context, r slog.Record, warns bool) 
 		s.note(a)
 		return true
 	})
-	a := advice.ForLine(r.Message, s.reason, s.cause, s.err)
+	var a advice.Advice
+	if !returns(func() { a = advice.ForLine(r.Message, s.reason, s.cause, s.err) }) { // asked about err, a nil pointer for example
+		a = advice.ForLine(r.Message, s.reason, s.cause, nil)
+	}
 	add := make([]slog.Attr, 0, 3)
 	if a.Next != "" && !s.next {
 		add = append(add, slog.String("next", a.Next))

@@ -63,6 +63,14 @@ func raise(log *slog.Logger) {
 	os.Exit(exitFailed)
 }
 
+// returns runs f and reports whether it returned. It is for methods of values that are
+// only shown: one that panics costs a part of its line, and not the process.
+func returns(f func()) (ok bool) {
+	defer func() { ok = recover() == nil }()
+	f()
+	return true
+}
+
 // panicText is a panic's value in words. Of values that have none it shows the
 // type: what they hold is not known.
 func panicText(value any) string {
@@ -75,10 +83,10 @@ func panicText(value any) string {
 	return fmt.Sprintf("a value of type %T", value)
 }
 
-// fromPanic cuts a stack down to what led to the panic. Of a panic that was raised
-// again, this is what led to the first.
+// fromPanic cuts a stack down to what led to the panic that ends the process. Where
+// another one was under way, what led to that stands behind it.
 func fromPanic(stack string) string {
-	if i := strings.LastIndex(stack, "\npanic("); i >= 0 {
+	if i := strings.Index(stack, "\npanic("); i >= 0 {
 		after := stack[i+1:]
 		if _, after, ok := strings.Cut(after, "\n\t"); ok { // where panic is
 			if _, after, ok := strings.Cut(after, "\n"); ok {

@@ -38,16 +38,16 @@ func TestAPanicsLineIsBounded(t *testing.T) {
 
 func TestAStackShowsWhatLedToThePanic(t *testing.T) {
 	const origin = "hyco-sidecar/forwarder.(*conn).dial(0xc000)\n\t/src/conn.go:10 +0x1d\nhyco-sidecar/forwarder.(*Server).serve(0xc000)\n\t/src/server.go:20 +0x2a"
-	for name, stack := range map[string]string{
-		"a panic": "goroutine 1 [running]:\nruntime/debug.Stack()\n\t/go/stack.go:26 +0x5e\nlogging.raise(0xc000)\n\t/src/guard.go:30 +0x2c\n" +
-			"panic({0x1?, 0x2?})\n\t/go/panic.go:100 +0x10\n" + origin + "\n",
-		"a panic that was raised again": "goroutine 1 [running]:\nlogging.raise(0xc000)\n\t/src/guard.go:30 +0x2c\n" +
-			"panic({0x1?, 0x2?})\n\t/go/panic.go:100 +0x10\nother.again()\n\t/src/again.go:5 +0x1\n" +
-			"panic({0x1?, 0x2?})\n\t/go/panic.go:100 +0x10\n" + origin + "\n",
-		"no panic": origin,
+	again := "other.again()\n\t/src/again.go:5 +0x1\npanic({0x1?, 0x2?})\n\t/go/panic.go:100 +0x10\n" + origin
+	for name, test := range map[string]struct{ stack, want string }{
+		"a panic": {"goroutine 1 [running]:\nruntime/debug.Stack()\n\t/go/stack.go:26 +0x5e\nlogging.raise(0xc000)\n\t/src/guard.go:30 +0x2c\n" +
+			"panic({0x1?, 0x2?})\n\t/go/panic.go:100 +0x10\n" + origin + "\n", origin},
+		"a panic while another was under way": {"goroutine 1 [running]:\nlogging.raise(0xc000)\n\t/src/guard.go:30 +0x2c\n" +
+			"panic({0x1?, 0x2?})\n\t/go/panic.go:100 +0x10\n" + again + "\n", again},
+		"no panic": {origin, origin},
 	} {
-		if got := fromPanic(stack); got != origin {
-			t.Errorf("%s: got\n%s\nwant\n%s", name, got, origin)
+		if got := fromPanic(test.stack); got != test.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, test.want)
 		}
 	}
 }

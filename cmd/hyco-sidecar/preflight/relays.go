@@ -41,6 +41,8 @@ func (p *Preflight) relay(ctx context.Context, namespace string) []admin.Finding
 		return nil
 	case failed != nil:
 		return append(found, fault(levelError, failed.Reason(), advice.Next(failed), "%s", strings.TrimPrefix(failed.Error(), "relayclient: "))...)
+	case err != nil: // no endpoint is reached through it any more
+		return nil
 	}
 	if p.Offset != nil && offset != 0 {
 		p.Offset(namespace, offset)
