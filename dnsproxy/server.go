@@ -65,8 +65,10 @@ type Server struct {
 	// Hooks are called as queries are answered.
 	Hooks Hooks
 
-	// Guard wraps what runs on each goroutine that the Server starts, so that its
-	// owner learns of a panic. Nil leaves it as it is.
+	// Guard wraps what runs on each goroutine, for a program that has something to do
+	// when one panics. A Guard that recovers a panic ends the process. It is called when
+	// a function is about to be started or scheduled, perhaps with locks held, and must
+	// not call back. Nil leaves functions as they are.
 	Guard func(f func()) func()
 
 	dial  func(ctx context.Context, network, address string) (net.Conn, error) // nil means net.Dialer's

@@ -13,7 +13,7 @@ import (
 const acceptQueue = 4096
 
 // accept serves ln until it is closed.
-func (r *run) accept(ctx context.Context, ln Listener) {
+func (s *serving) accept(ctx context.Context, ln Listener) {
 	var trouble acceptTrouble
 	var late int // how many more may have waited long for a slot
 	for {
@@ -24,7 +24,7 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 		accepted := time.Now()
 		if err != nil {
 			if trouble.fail(accepted) {
-				r.logger().LogAttrs(ctx, slog.LevelError, "accept failed, retrying",
+				s.logger().LogAttrs(ctx, slog.LevelError, "accept failed, retrying",
 					slog.String("endpoint", ln.Target), slog.Any("error", err))
 			}
 			if !sleep(ctx, trouble.pause) {
@@ -33,12 +33,12 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 			continue
 		}
 		if trouble.succeed(accepted) {
-			r.logger().LogAttrs(ctx, slog.LevelInfo, "accept works again", slog.String("endpoint", ln.Target))
+			s.logger().LogAttrs(ctx, slog.LevelInfo, "accept works again", slog.String("endpoint", ln.Target))
 		}
 		prepare(app)
-		r.countOpened()
-		c := newConn(r, app, ln, accepted)
-		waited, reserved := r.reserve(ctx, ln.Target)
+		s.countOpened()
+		c := newConn(s, app, ln, accepted)
+		waited, reserved := s.reserve(ctx, ln.Target)
 		if !reserved {
 			c.turnAway(ctx)
 			return
@@ -48,24 +48,24 @@ func (r *run) accept(ctx context.Context, ln Listener) {
 		}
 		c.late = late > 0
 		late = max(0, late-1)
-		r.conns.Add(1)
-		r.dialers.run(func() { c.serve(ctx) })
+		s.conns.Add(1)
+		s.dialers.run(func() { c.serve(ctx) })
 	}
 }
 
 // reserve takes a slot, waiting while all are taken, unless ctx ends first.
-func (r *run) reserve(ctx context.Context, target string) (waited, reserved bool) {
+func (s *serving) reserve(ctx context.Context, target string) (waited, reserved bool) {
 	select {
-	case r.slots <- struct{}{}:
+	case s.slots <- struct{}{}:
 		return false, true
 	default:
 	}
-	r.full.Do(func() {
-		r.logger().LogAttrs(ctx, slog.LevelWarn, "connections have to wait: the limit is reached",
-			slog.Int("limit", cap(r.slots)), slog.String("endpoint", target))
+	s.full.Do(func() {
+		s.logger().LogAttrs(ctx, slog.LevelWarn, "connections have to wait: the limit is reached",
+			slog.Int("limit", cap(s.slots)), slog.String("endpoint", target))
 	})
 	select {
-	case r.slots <- struct{}{}:
+	case s.slots <- struct{}{}:
 		return true, true
 	case <-ctx.Done():
 		return true, false

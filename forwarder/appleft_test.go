@@ -2,6 +2,7 @@ package forwarder_test
 
 import (
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"strings"
@@ -48,6 +49,23 @@ func TestAppThatClosedFullyFreesTheTunnelSoon(t *testing.T) {
 			t.Errorf("freed after %v, want 2.35s", took)
 		}
 		wantAll(t, "target", target, "")
+	})
+}
+
+// TestAnEndlessLingerStillAsks: a time-out that means never must not overflow when it is
+// counted from the last byte.
+func TestAnEndlessLingerStillAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, func(b *testbed) {
+			b.server.Linger = math.MaxInt64
+			b.server.AppClosed = func(_, _ netip.AddrPort) (bool, error) { return true, nil }
+		})
+		app, target := b.open(t)
+		write(t, app, "hello")
+		go io.Copy(io.Discard, target)
+		time.Sleep(time.Second)
+		app.Close()
+		wantCause(t, b.finish(t), forwarder.AppGone)
 	})
 }
 

@@ -9,12 +9,12 @@ const (
 	Closed Cause = "closed"
 	// RemoteClosed: the remote side closed fully and missed some of what the app sent.
 	RemoteClosed Cause = "remote_closed"
-	// AppReset: the app reset the connection.
+	// AppReset: the app reset the connection before it ended its stream.
 	AppReset Cause = "app_reset"
 	// AppGaveUp: the app left while we dialled.
 	AppGaveUp Cause = "app_gave_up"
-	// AppGone: the app closed fully before the remote side had ended, or without
-	// taking all.
+	// AppGone: the app closed fully, or reset the connection after ending its stream,
+	// before the remote side had ended or without taking all.
 	AppGone Cause = "app_gone"
 )
 

@@ -9,7 +9,7 @@ import (
 
 // conn is one accepted connection, from top to bottom.
 type conn struct {
-	*run
+	*serving
 	app      net.Conn
 	from     *reader // of app
 	accepted time.Time
@@ -18,14 +18,14 @@ type conn struct {
 	summary  Summary
 }
 
-func newConn(r *run, app net.Conn, ln Listener, accepted time.Time) *conn {
+func newConn(s *serving, app net.Conn, ln Listener, accepted time.Time) *conn {
 	return &conn{
-		run:      r,
+		serving:  s,
 		app:      app,
 		from:     newReader(app),
 		accepted: accepted,
 		traffic:  ln.Traffic,
-		summary:  Summary{Target: ln.Target, ID: r.NewID()},
+		summary:  Summary{Target: ln.Target, ID: s.NewID()},
 	}
 }
 
@@ -46,16 +46,16 @@ func (c *conn) serve(ctx context.Context) {
 		c.release(ctx, time.Now(), d.verdict(ctx))
 		return
 	}
-	p := newPipe(c.Server, c.traffic, c.from, d.remote, d.before)
+	p := newPipe(c.Server, c.traffic, c.from, d.remote, d.early)
 	go c.guarded(func() { c.carry(ctx, p) })()
 }
 
 // hasLeft reports whether the app has reset the connection, or ended its stream
 // without a byte and closed fully: there is nothing to dial for.
 func (c *conn) hasLeft() bool {
-	ended, reset := c.from.peek()
-	if !ended || reset {
-		return reset
+	ended, wasReset := c.from.peek()
+	if !ended || wasReset {
+		return wasReset
 	}
 	closed, err := c.appClosed(c.app)
 	return closed && err == nil
@@ -87,7 +87,7 @@ func (c *conn) release(ctx context.Context, ended time.Time, v verdict) {
 // dialled is what came of a dial.
 type dialled struct {
 	remote net.Conn
-	before early // what the app did meanwhile
+	early  early // what the app did meanwhile
 	err    error
 }
 
@@ -98,13 +98,13 @@ func (c *conn) dial(ctx context.Context) (d dialled) {
 	ctx, cancelTimeout := context.WithTimeout(ctx, c.dialTimeout())
 	defer cancelTimeout()
 
-	last := make(chan struct{})
-	stop := watch(c.guarded, c.from, cancel, last)
-	d.remote, d.err = c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, Last: last})
-	d.before = stop()
-	if d.err == nil && d.before.err != nil {
+	noRetry := make(chan struct{})
+	stop := watch(c.guarded, c.from, cancel, noRetry)
+	d.remote, d.err = c.Dial(ctx, Request{Target: c.summary.Target, ID: c.summary.ID, NoRetry: noRetry})
+	d.early = stop()
+	if d.err == nil && d.early.err != nil {
 		d.remote.Close()
-		d.remote, d.err = nil, errAppLeft
+		d.remote, d.err = nil, errAppReset
 	}
 	return d
 }
@@ -114,9 +114,9 @@ func (d *dialled) verdict(ctx context.Context) verdict {
 	switch {
 	case ctx.Err() != nil:
 		return verdict{Shutdown, d.err}
-	case d.before.err != nil && errors.Is(d.err, errAppLeft):
+	case d.early.err != nil && errors.Is(d.err, errAppReset):
 		return verdict{AppGaveUp, nil}
-	case d.before.err != nil, d.before.gaveUp():
+	case d.early.gaveUp():
 		return verdict{AppGaveUp, d.err} // what went wrong until then is why it waited
 	}
 	return verdict{DialFailed, d.err}

@@ -19,9 +19,9 @@ type Request struct {
 	Target string
 	// ID is the connection's id, as it stands in the log.
 	ID string
-	// Last is closed when the app has ended without a byte: a dial may finish
-	// what it is doing but not try again.
-	Last <-chan struct{}
+	// NoRetry is closed when the app has ended its stream without a byte: a dial may
+	// finish its attempt in progress but make no further one.
+	NoRetry <-chan struct{}
 }
 
 // HalfCloser passes an end of stream on, while the other direction goes on. It is

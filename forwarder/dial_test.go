@@ -116,7 +116,7 @@ func TestAppThatEndsWithoutAByteStopsFurtherAttemptsOnly(t *testing.T) {
 			b := start(t, func(b *testbed) {
 				inner := b.server.Dial
 				b.server.Dial = func(ctx context.Context, r forwarder.Request) (net.Conn, error) {
-					<-r.Last
+					<-r.NoRetry
 					time.Sleep(time.Second) // the attempt in progress
 					if err := ctx.Err(); err != nil {
 						t.Errorf("the attempt in progress was cancelled: %v", err)

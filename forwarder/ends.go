@@ -12,9 +12,9 @@ import (
 //
 // Three states change independently of each other:
 //
-//	app's stream     upOpen ──onAppEnd──▶ upEnding ──onEndTold────▶ upEnded
-//	                    │                    └───────onEndUntold──▶ upUntold
-//	                    └─────onUnsent──▶ upLost
+//	app's stream     upOpen ──onAppEnd──▶ upEnding ──onEndTold─────▶ upEnded
+//	                    │                    └───────onEndNotTold──▶ upNotTold
+//	                    └─────onRemoteWriteError──▶ upLost
 //
 //	remote's stream  downOpen ──onRemoteHalfClose──────────────────▶ downHalfClosed
 //	                    └───────onRemoteClose, onRemoteCloseUnused─▶ downClosed
@@ -27,16 +27,17 @@ import (
 //	                       onAppRefusal, onAppWriteError──┴──▶ appRefuses
 //
 // The connection is over at the first event that has a verdict: always at
-// onAppReset, onTunnelBreak, onStallAbandoned, onShutdown, onBothCopied,
+// onAppReset, onRemoteReadError, onStallAbandoned, onShutdown, onBothCopied,
 // onGraceOver, onLingerOver and onIdleOver; at onAppWriteError while the app's
-// stream has not ended; at onRemoteCloseUnused while, besides, it takes what comes.
+// stream is upOpen or upLost; at onRemoteCloseUnused while, besides, the remote
+// side's is downOpen and the app is not in appRefuses.
 type ends struct {
 	limits
 	up      upState
 	down    downState
 	app     appState
-	upErr   error         // of upUntold and upLost
-	toldAt  time.Duration // when upEnded or upUntold was reached
+	upErr   error         // of upNotTold and upLost
+	toldAt  time.Duration // when upEnded or upNotTold was reached
 	leftAt  time.Duration // when appLeft or appRefuses was reached
 	askAt   time.Duration // when to ask next whether the app has closed fully
 	pause   time.Duration // between the last question and askAt
@@ -56,12 +57,12 @@ type limits struct {
 type upState uint8
 
 const (
-	upOpen   upState = iota // the app sends
-	upEnding                // it has ended its stream, and the remote side is being told
-	upEnded                 // the remote side knows
-	upUntold                // the remote side could not be told
-	upLost                  // the remote side takes no more; some of the app's bytes were not delivered
-	upStates                // how many there are
+	upOpen    upState = iota // the app sends
+	upEnding                 // it has ended its stream, and the remote side is being told
+	upEnded                  // the remote side knows
+	upNotTold                // the remote side could not be told
+	upLost                   // the remote side takes no more; some of the app's bytes were not delivered
+	upStates                 // how many there are
 )
 
 // downState is how far the remote side's stream has come.
@@ -86,8 +87,8 @@ const (
 )
 
 // The pauses between questions whether the app has closed fully. The first is
-// short, for most apps do both at once, but not zero: the end of stream arrives
-// before close has returned.
+// short, since most apps end the stream by closing; it is not zero, since the end
+// arrives before close returns.
 const (
 	firstAsk = 50 * time.Millisecond
 	maxAsk   = 5 * time.Second
@@ -103,14 +104,15 @@ func (e *ends) over() bool { return e.verdict.cause != "" }
 func (e *ends) sends() bool { return e.up == upOpen || e.up == upLost }
 
 // told reports whether the app's end of stream was passed on, or tried to.
-func (e *ends) told() bool { return e.up == upEnded || e.up == upUntold }
+func (e *ends) told() bool { return e.up == upEnded || e.up == upNotTold }
 
 // gone reports whether the app has closed fully.
 func (e *ends) gone() bool { return e.app == appLeft || e.app == appRefuses }
 
 // record takes in an event at now, and returns what to do. An event that cannot follow
-// what is known changes nothing. err is what went wrong: of onUnsent, onEndUntold and
-// onTunnelBreak. It works in place, for copies would make the goroutines' stacks grow.
+// what is known changes nothing. err is what went wrong: of onRemoteWriteError,
+// onEndNotTold and onRemoteReadError. It works in place, for copies would make the
+// goroutines' stacks grow.
 func (e *ends) record(what event, now time.Duration, err error) action {
 	if e.over() {
 		return doNothing
@@ -122,9 +124,9 @@ func (e *ends) record(what event, now time.Duration, err error) action {
 		}
 	case onEndTold:
 		e.tell(upEnded, now, nil)
-	case onEndUntold:
-		e.tell(upUntold, now, err)
-	case onUnsent:
+	case onEndNotTold:
+		e.tell(upNotTold, now, err)
+	case onRemoteWriteError:
 		if e.up == upOpen {
 			e.up, e.upErr = upLost, err
 		}
@@ -193,7 +195,7 @@ func (e *ends) verdictOf(what event, err error) verdict {
 	switch what {
 	case onAppReset:
 		return verdict{AppReset, nil}
-	case onTunnelBreak:
+	case onRemoteReadError:
 		return verdict{TunnelDropped, err} // even if the app has gone: what it sent may be lost
 	case onStallAbandoned, onGraceOver:
 		return verdict{AppGone, nil}

@@ -86,9 +86,9 @@ func (f *flags) happen(what event, now time.Duration, err error) (bool, verdict)
 	case onAppEnd:
 		possible = !f.appEnded && !f.unsent
 		f.appEnded = f.appEnded || possible
-	case onEndTold, onEndUntold:
+	case onEndTold, onEndNotTold:
 		if possible = f.appEnded && !f.told; possible {
-			if what == onEndUntold {
+			if what == onEndNotTold {
 				f.upErr = err
 			}
 			f.told, f.askIn, f.asked = true, firstAsk, now
@@ -96,7 +96,7 @@ func (f *flags) happen(what event, now time.Duration, err error) (bool, verdict)
 				f.goneAt = now
 			}
 		}
-	case onUnsent:
+	case onRemoteWriteError:
 		if possible = !f.appEnded && !f.unsent; possible {
 			f.upErr, f.unsent = err, true
 		}

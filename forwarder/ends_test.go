@@ -11,40 +11,40 @@ import (
 
 // The names that the tables below use, in the order of the constants.
 var (
-	upNames    = []string{"open", "ending", "ended", "untold", "lost"}
+	upNames    = []string{"open", "ending", "ended", "notTold", "lost"}
 	downNames  = []string{"open", "half", "closed"}
 	appNames   = []string{"here", "unknown", "left", "refuses"}
-	eventNames = []string{"AppEnd", "EndTold", "EndUntold", "Unsent",
+	eventNames = []string{"AppEnd", "EndTold", "EndNotTold", "RemoteWriteError",
 		"RemoteHalfClose", "RemoteClose", "RemoteCloseUnused",
-		"AppRefusal", "AppWriteError", "AppReset", "TunnelBreak", "StallAbandoned", "BothCopied", "Shutdown",
+		"AppRefusal", "AppWriteError", "AppReset", "RemoteReadError", "StallAbandoned", "BothCopied", "Shutdown",
 		"AskDue", "AppFoundClosed", "AppFoundOpen", "AppUnknown", "GraceOver", "LingerOver", "IdleOver"}
 )
 
 // transitions is the machine: one row per event, and in each column what the state in
 // its heading becomes, "-" where it stays.
 const transitions = `
-                  | open   ending ended  untold lost | open   half closed | here    unknown left    refuses
-AppEnd            | ending -      -      -      -    | -      -    -      | -       -       -       -
-EndTold           | -      ended  -      -      -    | -      -    -      | -       -       -       -
-EndUntold         | -      untold -      -      -    | -      -    -      | -       -       -       -
-Unsent            | lost   -      -      -      -    | -      -    -      | -       -       -       -
-RemoteHalfClose   | -      -      -      -      -    | half   -    -      | -       -       -       -
-RemoteClose       | -      -      -      -      -    | closed -    -      | -       -       -       -
-RemoteCloseUnused | -      -      -      -      -    | closed -    -      | -       -       -       -
-AppRefusal        | -      -      -      -      -    | -      -    -      | refuses refuses refuses -
-AppWriteError     | -      -      -      -      -    | -      -    -      | refuses refuses refuses -
-AppReset          | -      -      -      -      -    | -      -    -      | -       -       -       -
-TunnelBreak       | -      -      -      -      -    | -      -    -      | -       -       -       -
-StallAbandoned    | -      -      -      -      -    | -      -    -      | -       -       -       -
-BothCopied        | -      -      -      -      -    | -      -    -      | -       -       -       -
-Shutdown          | -      -      -      -      -    | -      -    -      | -       -       -       -
-AskDue            | -      -      -      -      -    | -      -    -      | -       -       -       -
-AppFoundClosed    | -      -      -      -      -    | -      -    -      | left    left    -       -
-AppFoundOpen      | -      -      -      -      -    | -      -    -      | -       -       -       -
-AppUnknown        | -      -      -      -      -    | -      -    -      | unknown -       -       -
-GraceOver         | -      -      -      -      -    | -      -    -      | -       -       -       -
-LingerOver        | -      -      -      -      -    | -      -    -      | -       -       -       -
-IdleOver          | -      -      -      -      -    | -      -    -      | -       -       -       -
+                  | open   ending  ended  notTold lost | open   half closed | here    unknown left    refuses
+AppEnd            | ending -       -      -       -    | -      -    -      | -       -       -       -
+EndTold           | -      ended   -      -       -    | -      -    -      | -       -       -       -
+EndNotTold        | -      notTold -      -       -    | -      -    -      | -       -       -       -
+RemoteWriteError  | lost   -       -      -       -    | -      -    -      | -       -       -       -
+RemoteHalfClose   | -      -       -      -       -    | half   -    -      | -       -       -       -
+RemoteClose       | -      -       -      -       -    | closed -    -      | -       -       -       -
+RemoteCloseUnused | -      -       -      -       -    | closed -    -      | -       -       -       -
+AppRefusal        | -      -       -      -       -    | -      -    -      | refuses refuses refuses -
+AppWriteError     | -      -       -      -       -    | -      -    -      | refuses refuses refuses -
+AppReset          | -      -       -      -       -    | -      -    -      | -       -       -       -
+RemoteReadError   | -      -       -      -       -    | -      -    -      | -       -       -       -
+StallAbandoned    | -      -       -      -       -    | -      -    -      | -       -       -       -
+BothCopied        | -      -       -      -       -    | -      -    -      | -       -       -       -
+Shutdown          | -      -       -      -       -    | -      -    -      | -       -       -       -
+AskDue            | -      -       -      -       -    | -      -    -      | -       -       -       -
+AppFoundClosed    | -      -       -      -       -    | -      -    -      | left    left    -       -
+AppFoundOpen      | -      -       -      -       -    | -      -    -      | -       -       -       -
+AppUnknown        | -      -       -      -       -    | -      -    -      | unknown -       -       -
+GraceOver         | -      -       -      -       -    | -      -    -      | -       -       -       -
+LingerOver        | -      -       -      -       -    | -      -    -      | -       -       -       -
+IdleOver          | -      -       -      -       -    | -      -    -      | -       -       -       -
 `
 
 // actions is what follows from an event: of its rows the first that fits the state
@@ -53,8 +53,8 @@ IdleOver          | -      -      -      -      -    | -      -    -      | -   
 const actions = `
 AppEnd            | *             *           *                 | wait
 EndTold           | *             *           *                 | wait
-EndUntold         | *             *           *                 | wait
-Unsent            | *             *           *                 | wait
+EndNotTold        | *             *           *                 | wait
+RemoteWriteError  | *             *           *                 | wait
 RemoteHalfClose   | *             *           *                 | wait
 RemoteClose       | *             *           *                 | wait
 RemoteCloseUnused | open,lost     open        here,unknown,left | target_unreachable_suspected reset
@@ -63,9 +63,9 @@ AppRefusal        | *             *           *                 | wait
 AppWriteError     | open,lost     *           *                 | app_reset                    reset
 AppWriteError     | *             *           *                 | wait
 AppReset          | *             *           *                 | app_reset                    reset
-TunnelBreak       | *             *           *                 | tunnel_dropped               reset event's
+RemoteReadError   | *             *           *                 | tunnel_dropped               reset event's
 StallAbandoned    | *             *           *                 | app_gone                     reset
-BothCopied        | untold,lost   half        *                 | tunnel_dropped               reset upward
+BothCopied        | notTold,lost  half        *                 | tunnel_dropped               reset upward
 BothCopied        | lost          *           *                 | remote_closed                end   upward
 BothCopied        | *             *           refuses           | app_gone                     reset
 BothCopied        | *             *           *                 | closed                       end
@@ -75,10 +75,10 @@ AppFoundClosed    | *             *           *                 | wait
 AppFoundOpen      | *             *           *                 | wait
 AppUnknown        | *             *           *                 | wait
 GraceOver         | *             *           *                 | app_gone                     reset
-LingerOver        | untold,lost   half        *                 | tunnel_dropped               reset upward
+LingerOver        | notTold,lost  half        *                 | tunnel_dropped               reset upward
 LingerOver        | lost          closed      *                 | remote_closed                end   upward
-LingerOver        | untold        closed      refuses           | app_gone                     reset
-LingerOver        | untold        closed      *                 | closed                       end
+LingerOver        | notTold       closed      refuses           | app_gone                     reset
+LingerOver        | notTold       closed      *                 | closed                       end
 LingerOver        | *             *           left,refuses      | app_gone                     reset
 LingerOver        | *             half,closed *                 | lingered                     end
 LingerOver        | *             open        *                 | lingered                     reset
@@ -158,7 +158,7 @@ func everyState(f func(e ends)) {
 		for down := range downStates {
 			for app := range appStates {
 				e := ends{limits: limits{dial: 30 * time.Second, linger: 2 * time.Minute}, up: up, down: down, app: app}
-				if up == upUntold || up == upLost {
+				if up == upNotTold || up == upLost {
 					e.upErr = errUpward
 				}
 				f(e)
@@ -249,10 +249,10 @@ func TestWhatIsDue(t *testing.T) {
 		{"and sent much", both, []event{onAppEnd, onEndTold, onAppFoundClosed}, 20 * second, 20*second + goneGrace, onGraceOver},
 		{"and more than Linger waits for", both, []event{onAppEnd, onEndTold, onAppFoundClosed}, 200 * second, 130 * second, onLingerOver},
 		{"refused before the remote side knows", both, []event{onAppEnd, onAppRefusal}, 0, 130 * second, onLingerOver},
-		{"and told later", both, []event{onAppEnd, onAppRefusal, onEndUntold}, 0, 3*second + goneGrace, onGraceOver},
+		{"and told later", both, []event{onAppEnd, onAppRefusal, onEndNotTold}, 0, 3*second + goneGrace, onGraceOver},
 		{"refused before its end is read", both, []event{onAppRefusal}, 0, never, onIdleOver},
-		{"the remote side takes no more", both, []event{onUnsent}, 0, 130 * second, onLingerOver},
-		{"and the app has left", both, []event{onUnsent, onAppRefusal}, 0, 2*second + goneGrace, onGraceOver},
+		{"the remote side takes no more", both, []event{onRemoteWriteError}, 0, 130 * second, onLingerOver},
+		{"and the app has left", both, []event{onRemoteWriteError, onAppRefusal}, 0, 2*second + goneGrace, onGraceOver},
 		{"the remote side ends", both, []event{onRemoteHalfClose}, 0, 130 * second, onLingerOver},
 	} {
 		t.Run(test.name, func(t *testing.T) {

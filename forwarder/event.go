@@ -6,15 +6,15 @@ type event uint8
 const (
 	onAppEnd            event = iota // the app's end of stream was read
 	onEndTold                        // the remote side was told of the app's end of stream
-	onEndUntold                      // the remote side could not be told of the app's end of stream
-	onUnsent                         // a write to the remote side failed
+	onEndNotTold                     // the remote side could not be told of the app's end of stream
+	onRemoteWriteError               // a write to the remote side failed
 	onRemoteHalfClose                // the remote side's end of stream was read, and it said that it reads on
 	onRemoteClose                    // the remote side's end of stream was read, and it said nothing more
-	onRemoteCloseUnused              // the remote side's end of stream was read, without a byte or a word of its target before
+	onRemoteCloseUnused              // the remote side's end of stream was read, with no byte received and the target not known to be reached
 	onAppRefusal                     // the app takes nothing more, having ended its stream before
 	onAppWriteError                  // a write to the app failed; the end of its stream may have been before
 	onAppReset                       // the app reset the connection
-	onTunnelBreak                    // a read of the remote side failed
+	onRemoteReadError                // a read of the remote side failed
 	onStallAbandoned                 // a write to the remote side was stuck for Linger, and its app has closed fully
 	onBothCopied                     // both directions have ended by themselves
 	onShutdown                       // the server ends

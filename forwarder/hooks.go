@@ -2,8 +2,8 @@ package forwarder
 
 import "time"
 
-// Hooks are told what happens to connections. Each may be nil, is called on the
-// connection's own goroutine and must not block.
+// Hooks are told what happens to connections. Each may be nil and must not block.
+// Those of one connection are called one at a time, from several goroutines.
 type Hooks struct {
 	// Accepted is called when a connection has been accepted.
 	Accepted func(target string)

@@ -20,7 +20,7 @@ type pipe struct {
 	app     net.Conn
 	from    *reader // of app
 	remote  net.Conn
-	before  early // what the app sent or did during the dial; empty once forwarded
+	early   early // what the app sent or did during the dial; empty once forwarded
 	joined  time.Time
 
 	stall    stallWatch
@@ -37,14 +37,14 @@ type pipe struct {
 	timer *time.Timer // fires when something is due; nil until something can be
 }
 
-func newPipe(s *Server, traffic *Traffic, from *reader, remote net.Conn, before early) *pipe {
+func newPipe(s *Server, traffic *Traffic, from *reader, remote net.Conn, early early) *pipe {
 	return &pipe{
 		Server:  s,
 		traffic: traffic,
 		app:     from.conn,
 		from:    from,
 		remote:  remote,
-		before:  before,
+		early:   early,
 		joined:  time.Now(),
 		ends:    ends{limits: s.limits()},
 	}
@@ -92,11 +92,11 @@ func (p *pipe) discard() {
 func (p *pipe) copyUp() {
 	p.stall.begin(time.AfterFunc(stallCheck, p.guarded(p.checkStall)))
 	defer p.stall.end()
-	if len(p.before.data) > 0 && !p.send(p.before.data) {
+	if len(p.early.data) > 0 && !p.send(p.early.data) {
 		return
 	}
-	p.before.data = nil
-	if p.before.eof {
+	p.early.data = nil
+	if p.early.eof {
 		p.closeUpward()
 		return
 	}
@@ -142,7 +142,7 @@ func (p *pipe) send(data []byte) bool {
 	by := max(now, time.Duration(p.arriveBy.Load())) + time.Duration(n)*time.Second/slowest
 	p.arriveBy.Store(int64(min(by, now+maxUnderWay*time.Second/slowest)))
 	if err != nil {
-		p.note(onUnsent, err)
+		p.note(onRemoteWriteError, err)
 	}
 	return err == nil
 }
@@ -158,7 +158,7 @@ func (p *pipe) closeUpward() {
 	}
 	p.touch()
 	if err != nil {
-		p.note(onEndUntold, err)
+		p.note(onEndNotTold, err)
 	} else {
 		p.note(onEndTold, nil)
 	}
@@ -179,7 +179,7 @@ func (p *pipe) copyDown() {
 			p.closeDownward()
 			return
 		case err != nil:
-			p.note(onTunnelBreak, err)
+			p.note(onRemoteReadError, err)
 			return
 		}
 	}
@@ -207,10 +207,11 @@ func (p *pipe) deliver(data []byte) bool {
 	return false
 }
 
-// endWasAReset tells a reset from the app's end of stream. The kernel gives a
-// socket's error once: when a write of the other direction has taken the reset,
-// reads find an end. A connection that is no more then has to await that write,
-// which is over or about to be, and has ended everything.
+// endWasAReset reports whether the end of stream that a read has just met was a reset
+// in truth. The kernel reports a reset once: where a write to the app has taken it, the
+// next read returns an end of stream. So once the connection is gone, endWasAReset
+// waits for that write and asks whether it ended the pipe. After a true end of stream
+// that write gets EPIPE and does not end the pipe.
 func (p *pipe) endWasAReset() bool {
 	if !p.from.disconnected() {
 		return false
@@ -283,7 +284,7 @@ func (p *pipe) closeLocked(closeApp func(net.Conn)) {
 	p.remote.Close() // after an orderly end this waits for the relay
 }
 
-// touch notes that a byte has moved.
+// touch notes that a byte or an end of stream has moved.
 func (p *pipe) touch() { p.active.Store(int64(p.now())) }
 
 // now is the time since the join, from which everything in a pipe is counted.

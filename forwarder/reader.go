@@ -21,10 +21,10 @@ type reader struct {
 	raw  syscall.RawConn // conn's, where the system lets us wait on it
 	wait ReadWaiter      // conn itself, where it can
 
-	buf     *[bufferSize]byte
-	n       int
-	err     error
-	attempt func(fd uintptr) bool // made once, for it would be allocated by each read
+	buf         *[bufferSize]byte
+	n           int
+	err         error
+	readNowFunc func(fd uintptr) bool // made once, for it would be allocated by each read
 }
 
 func newReader(conn net.Conn) *reader {
@@ -32,7 +32,7 @@ func newReader(conn net.Conn) *reader {
 	r.wait, _ = conn.(ReadWaiter)
 	if c, ok := conn.(*net.TCPConn); ok {
 		r.raw = rawConn(c)
-		r.attempt = r.readNow
+		r.readNowFunc = r.readNow
 	}
 	return r
 }

@@ -17,4 +17,4 @@ func (r *reader) readNow(uintptr) bool { return true }
 
 func (r *reader) disconnected() bool { return false }
 
-func (r *reader) peek() (ended, reset bool) { return false, false }
+func (r *reader) peek() (ended, wasReset bool) { return false, false }

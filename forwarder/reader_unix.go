@@ -20,7 +20,7 @@ func rawConn(conn *net.TCPConn) syscall.RawConn {
 
 // readRaw reads as conn.Read does, but has no buffer while it waits.
 func (r *reader) readRaw() ([]byte, error) {
-	if err := r.raw.Read(r.attempt); err != nil {
+	if err := r.raw.Read(r.readNowFunc); err != nil {
 		return nil, err
 	}
 	switch {
@@ -63,12 +63,12 @@ func (r *reader) disconnected() (gone bool) {
 
 // peek reports whether the stream has ended with nothing left to read, or the
 // connection was reset.
-func (r *reader) peek() (ended, reset bool) {
+func (r *reader) peek() (ended, wasReset bool) {
 	if r.raw != nil {
 		_ = r.raw.Control(func(fd uintptr) {
 			n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-			ended, reset = n == 0 && err == nil, err == syscall.ECONNRESET
+			ended, wasReset = n == 0 && err == nil, err == syscall.ECONNRESET
 		})
 	}
-	return ended, reset || r.disconnected()
+	return ended, wasReset || r.disconnected()
 }

@@ -30,16 +30,17 @@ type Server struct {
 	Linger time.Duration
 	// IdleTimeout resets connections without data for so long. Zero means never.
 	IdleTimeout time.Duration
-	// MaxConnections are open at once; above it connections wait in the kernel's
-	// queue. Zero means 4,096.
+	// MaxConnections are open at once; above it each listener holds one accepted
+	// connection, and the others wait in the kernel's queue. Zero means 4,096.
 	MaxConnections int
 	// DrainTimeout is how long open connections may go on once Serve's context
 	// has ended. Zero means 25 s.
 	DrainTimeout time.Duration
 	// AppClosed reports whether the app has closed its end of a connection
 	// fully. It is asked after the app's end of stream, which alone may also be
-	// a half-close, and again until it says yes. errors.ErrUnsupported means that
-	// it can never tell, another error that it cannot now. Nil is never asked.
+	// a half-close, or while an upload is stuck for Linger, and again until it says
+	// yes. errors.ErrUnsupported means that it can never tell, another error that
+	// it cannot now. Nil is never asked.
 	AppClosed func(app, us netip.AddrPort) (bool, error)
 	// Logger receives one line per connection, at its end. Of connections that fail
 	// for the same reason within ten seconds the first ten have their line, and one
@@ -48,8 +49,11 @@ type Server struct {
 	Logger *slog.Logger
 	// Hooks are told what happens.
 	Hooks Hooks
-	// Guard wraps what runs on each goroutine: the function it returns is what the
-	// goroutine runs, and may recover from f's panic. Nil leaves f as it is.
+	// Guard wraps what runs on each goroutine, for a program that has something to do
+	// when one panics. A Guard that recovers a panic ends the process: what f was to
+	// give back is lost. It is called when f is about to be started or scheduled, perhaps
+	// with locks held, and must not call back; what it returns may run several times, or
+	// never. Nil leaves f as it is.
 	Guard func(f func()) func()
 }
 
@@ -58,34 +62,34 @@ type Server struct {
 // DrainTimeout; what is open after that is reset. It owns and closes listeners
 // and returns nil once all its goroutines have ended.
 func (s *Server) Serve(ctx context.Context, listeners ...Listener) error {
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	run := &run{
+	call := &serving{
 		Server:  s,
 		slots:   make(chan struct{}, s.maxConnections()),
-		dialers: dialers{jobs: make(chan func()), over: serving.Done(), guarded: s.guarded},
+		dialers: dialers{jobs: make(chan func()), over: running.Done(), guarded: s.guarded},
 		repeats: newRepeats(s.logger(), s.guarded),
 	}
 	var loops sync.WaitGroup
 	for _, ln := range listeners {
-		loops.Go(s.guarded(func() { run.accept(serving, ln) }))
+		loops.Go(s.guarded(func() { call.accept(running, ln) }))
 	}
 
 	<-ctx.Done()
-	run.drain()
+	call.drain()
 	for _, ln := range listeners {
 		ln.Close()
 	}
 	stop()
 	loops.Wait()
-	run.conns.Wait()
-	run.dialers.workers.Wait()
-	run.repeats.end()
+	call.conns.Wait()
+	call.dialers.workers.Wait()
+	call.repeats.end()
 	return nil
 }
 
-// run is one call of Serve.
-type run struct {
+// serving is one call of Serve.
+type serving struct {
 	*Server
 	slots   chan struct{} // one per connection that is dialled or open
 	full    sync.Once     // logs the first connection that has to wait
@@ -99,45 +103,45 @@ type run struct {
 }
 
 // drain returns when no connection is open or DrainTimeout is over.
-func (r *run) drain() {
-	timeout := time.NewTimer(r.drainTimeout())
+func (s *serving) drain() {
+	timeout := time.NewTimer(s.drainTimeout())
 	defer timeout.Stop()
 	select {
-	case <-r.whenIdle():
+	case <-s.whenIdle():
 	case <-timeout.C:
 	}
 }
 
 // countOpened counts a connection that was accepted.
-func (r *run) countOpened() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.open++
+func (s *serving) countOpened() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open++
 }
 
 // countClosed counts a connection that has ended.
-func (r *run) countClosed() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.open--
-	if r.open == 0 && r.idle != nil {
-		close(r.idle)
-		r.idle = nil
+func (s *serving) countClosed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if s.open == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
 	}
 }
 
 // whenIdle returns a channel that is closed at the next moment without an open
 // connection.
-func (r *run) whenIdle() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	idle := r.idle
+func (s *serving) whenIdle() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	idle := s.idle
 	if idle == nil {
 		idle = make(chan struct{})
-		if r.open == 0 {
+		if s.open == 0 {
 			close(idle)
 		} else {
-			r.idle = idle
+			s.idle = idle
 		}
 	}
 	return idle
@@ -156,8 +160,16 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 }
 
 func (s *Server) limits() limits {
-	return limits{dial: s.dialTimeout(), linger: s.linger(), idle: max(0, s.IdleTimeout), asks: s.AppClosed != nil}
+	return limits{
+		dial:   s.dialTimeout(),
+		linger: min(s.linger(), forever),
+		idle:   min(max(0, s.IdleTimeout), forever),
+		asks:   s.AppClosed != nil,
+	}
 }
+
+// forever is a time-out that nobody meets, and can be added to a time since a join.
+const forever = never / 2
 
 // guarded returns f as it runs on a goroutine of its own.
 func (s *Server) guarded(f func()) func() {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// stallCheck is how often an upload that does not progress looks after the app.
+// stallCheck is how often an upload that does not progress checks whether the app is
+// still there.
 const stallCheck = 5 * time.Second
 
 // stallWatch runs a check every stallCheck while pieces move upwards, and finds one
@@ -64,8 +65,9 @@ func (p *pipe) checkStall() {
 	p.stall.again()
 }
 
-// endIfReset ends a connection that the app has reset, and reports whether it did:
-// see endWasAReset for what those who read from the app find after takeReset.
+// endIfReset ends a connection that the app has reset, and reports whether it did.
+// takeReset clears the error, so copyUp may then read an end of stream; it waits for
+// the delivery lock, and then sees that the connection is over.
 func (p *pipe) endIfReset() bool {
 	if !p.delivery.TryLock() {
 		return false // a write to the app waits, which meets a reset itself; this would wait behind it

@@ -50,7 +50,9 @@ type Client struct {
 	Hooks Hooks
 	// Guard wraps every function of the client and its Conns that runs on a goroutine of
 	// its own, for a program that has something to do when one panics. A Guard that
-	// recovers a panic ends the process. Nil leaves functions as they are.
+	// recovers a panic ends the process. It is called when a function is about to be
+	// started or scheduled, perhaps with locks held, and must not call back; what it
+	// returns may run several times, or never. Nil leaves functions as they are.
 	Guard func(f func()) func()
 
 	configured  sync.Once
@@ -93,14 +95,14 @@ type Request struct {
 	// Connection Manager does (docs/relay-protocol.md §7.2). An opening that fails is not
 	// tried again.
 	Opening Opening
-	// Last, once closed, makes the attempt in progress the last one: the caller still wants
-	// a connection that is nearly there but not to go on trying. Nil means never.
-	Last <-chan struct{}
+	// NoRetry, once closed, makes the attempt in progress the last one: the caller still
+	// wants a connection that is nearly there but not to go on trying. Nil means never.
+	NoRetry <-chan struct{}
 }
 
 // Dial joins the hybrid connection named in req and returns a tunnel to its listener, which
-// the caller closes. What may pass is tried again, with growing jittered pauses, until ctx
-// ends or req.Last is closed; nothing is retried once a listener has taken the connection
+// the caller closes. Temporary failures are retried, with growing jittered pauses, until ctx
+// ends or req.NoRetry is closed; nothing is retried once a listener has taken the connection
 // (docs/relay-protocol.md §3.4). One attempt takes ten seconds at most, and an opening
 // twenty. The Conn does not depend on ctx. The error is always a *[DialError].
 func (c *Client) Dial(ctx context.Context, req Request) (conn *Conn, err error) {
@@ -109,7 +111,7 @@ func (c *Client) Dial(ctx context.Context, req Request) (conn *Conn, err error) 
 	}
 	failed := c.retry(ctx, req, func(credential *choice) (failed *DialError) {
 		if conn, failed = c.attempt(ctx, req, credential); failed == nil {
-			failed = c.sendPreamble(ctx, conn, req)
+			failed = c.performOpening(ctx, conn, req)
 		}
 		return failed
 	})

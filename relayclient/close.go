@@ -20,29 +20,30 @@ const closeWait = 2 * time.Second
 // stream break off (docs/relay-protocol.md §6.4). It may be called again.
 func (c *Conn) Close() error {
 	c.keepAlive.stop()
-	do := c.lifetime.note(endAll)
-	if do != abortConn && do != doNothing {
+	do := c.state.note(onClose)
+	if do != doAbort && do != doNothing {
 		// What still has to be written, by us or by TLS, may find no room.
-		bound := time.AfterFunc(closeWait, c.lifetime.guarded(func() { beneath(c.raw).Close() }))
+		bound := time.AfterFunc(closeWait, c.state.guarded(func() { beneath(c.raw).Close() }))
 		defer bound.Stop()
 	}
-	if do == takeTurn {
+	if do == doTakeTurn {
 		_ = c.out.close() // fails where the connection has ended
-		do = c.lifetime.note(endAll)
+		do = c.state.note(onClose)
 	}
 	closing := io.Closer(c.tunnel)
 	switch do {
-	case abortConn:
+	case doAbort:
 		abort(c.raw)
-	case awaitDrain:
+	case doAwaitDrain:
 		<-c.drained
-		closing = beneath(c.raw) // which has ended, and gets no farewell of TLS
-	case readOn:
+		closing = beneath(c.raw) // which has ended, and gets no close_notify
+	case doReadOn:
 		c.discard()
 		closing = beneath(c.raw)
+	case doCloseTLS: // closing stays the tunnel, whose Close sends a close_notify
 	}
 	err := c.shut(closing)
-	c.lifetime.wait()
+	c.state.wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -52,7 +53,7 @@ func (c *Conn) Close() error {
 // shut closes the tunnel or what is beneath it, which ends a Read and a write in progress.
 // No goroutine begins any more.
 func (c *Conn) shut(what io.Closer) error {
-	c.lifetime.note(shut)
+	c.state.note(onShut)
 	return what.Close()
 }
 
@@ -62,7 +63,7 @@ func (c *Conn) shut(what io.Closer) error {
 // write.
 func (c *Conn) drain() {
 	if c.discard() {
-		c.lifetime.note(relayEnd)
+		c.state.note(onRelayEnd)
 	}
 	close(c.drained)
 }

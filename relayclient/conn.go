@@ -17,7 +17,7 @@ type Conn struct {
 	out    outbound
 
 	keepAlive keepAlive
-	lifetime  lifetime
+	state     connState
 	drained   chan struct{} // closed when the goroutine that drains has ended, or could not begin
 	reached   bool          // the listener said that its target answers
 }
@@ -29,9 +29,9 @@ var _ net.Conn = (*Conn)(nil)
 // goroutines.
 func newConn(tunnel io.ReadWriteCloser, raw net.Conn, socket *socket, interval time.Duration, guarded func(f func()) func()) *Conn {
 	c := &Conn{tunnel: tunnel, raw: raw, drained: make(chan struct{})}
-	c.lifetime.guarded = guarded
+	c.state.guarded = guarded
 	c.in = inbound{conn: tunnel, socket: socket, handleControl: c.handleControl, born: time.Now()}
-	c.out = outbound{conn: tunnel, lifetime: &c.lifetime, turn: make(chan struct{}, 1)}
+	c.out = outbound{conn: tunnel, state: &c.state, turn: make(chan struct{}, 1)}
 	c.startKeepAlive(interval)
 	return c
 }
@@ -40,7 +40,7 @@ func newConn(tunnel io.ReadWriteCloser, raw net.Conn, socket *socket, interval t
 func (c *Conn) noteOpening(learnt opened) {
 	c.reached = learnt.reached
 	if learnt.closesBoth {
-		c.lifetime.note(closesBoth)
+		c.state.note(onClosesBoth)
 	}
 }
 
@@ -76,12 +76,12 @@ func (c *Conn) WaitReadable() error {
 
 // endReading takes the end that inbound met, and returns what it means to the reader.
 func (c *Conn) endReading(err error) error {
-	if end, ok := errors.AsType[*CloseError](err); ok && c.lifetime.note(end.event()) == drain {
-		if !c.lifetime.start(c.drain) {
+	if end, ok := errors.AsType[*CloseError](err); ok && c.state.note(end.event()) == doDrain {
+		if !c.state.start(c.drain) {
 			close(c.drained) // the connection is being closed
 		}
 	}
-	return c.lifetime.ends().readError(err)
+	return c.state.ends().readError(err)
 }
 
 // handleControl takes a ping or a pong. An answer never makes the reader wait.
@@ -89,7 +89,7 @@ func (c *Conn) handleControl(opcode byte, payload []byte) {
 	if opcode == opPong {
 		c.out.notePong(payload)
 	} else if c.out.queuePong(payload) {
-		c.lifetime.start(c.out.sendPong)
+		c.state.start(c.out.sendPong)
 	}
 }
 
@@ -97,7 +97,7 @@ func (c *Conn) handleControl(opcode byte, payload []byte) {
 // own direction and reads on, as the .NET stream's Shutdown does (docs/relay-protocol.md
 // §6.1). It may be called once Read has returned [io.EOF]. False means unknown: a relay
 // may rewrite the reason, and other listeners give none.
-func (c *Conn) HalfClosed() bool { return c.lifetime.ends().theirs == theirsShutDown }
+func (c *Conn) HalfClosed() bool { return c.state.ends().theirs == theirsShutDown }
 
 // Reached reports whether the listener said that it has reached its target, as an
 // [Aztunnel] one does. False means unknown.
@@ -134,7 +134,7 @@ func (c *Conn) writeText(p []byte) error {
 // Where the listener takes the first Close for the end of both directions, see [Aztunnel],
 // the Close frame is kept back and leaves with Close, after all that still arrives.
 func (c *Conn) CloseWrite() error {
-	if c.lifetime.note(endOurs) != takeTurn {
+	if c.state.note(onCloseWrite) != doTakeTurn {
 		return nil
 	}
 	if err := c.out.close(); err != nil {
@@ -145,7 +145,7 @@ func (c *Conn) CloseWrite() error {
 
 // writeError is err, or the reason why we ended the connection ourselves.
 func (c *Conn) writeError(err error) error {
-	if c.lifetime.ends().conn == connDead {
+	if c.state.ends().conn == connDead {
 		return errNoPong
 	}
 	return err

@@ -259,10 +259,10 @@ func TestRetryingEndsWithTheCallersTime(t *testing.T) {
 
 func TestLastStopsFurtherAttempts(t *testing.T) {
 	w := start(t, nil)
-	last := make(chan struct{})
-	close(last)
+	noRetry := make(chan struct{})
+	close(noRetry)
 	req := w.request()
-	req.Last = last
+	req.NoRetry = noRetry
 	if e := w.fails(t, t.Context(), req); e.Attempts != 1 {
 		t.Errorf("got %d attempts, want 1", e.Attempts)
 	}
@@ -298,11 +298,11 @@ func TestAttemptThatGetsNoAnswerIsMadeAgain(t *testing.T) {
 // dialOnce makes one attempt at an endpoint that is no relay.
 func dialOnce(t *testing.T, c *relayclient.Client) *relayclient.DialError {
 	t.Helper()
-	last := make(chan struct{})
-	close(last)
+	noRetry := make(chan struct{})
+	close(noRetry)
 	w := &world{client: c}
 	req := w.request()
-	req.Last = last
+	req.NoRetry = noRetry
 	return w.fails(t, t.Context(), req)
 }
 

@@ -14,14 +14,14 @@
 //
 // # The walk of a dial
 //
-//	Client.Dial           client.go     one call, one budget: its context
-//	  Client.retry        retry.go      attempts and pauses; another credential when one is refused (rollover.go)
-//	    Client.attempt    attempt.go    ten seconds at most; Hooks.Attempted at its end
-//	      choice.token    token.go      a token for the entity
-//	      warmPool.take   warm.go       a link that was kept ready, or else
-//	      Client.connect  connect.go      TCP (dialtcp.go, names.go), perhaps a proxy (proxy.go), TLS
-//	      try.upgrade     upgrade.go    the WebSocket handshake over the link (roundtrip.go)
-//	  Client.sendPreamble opening.go    what an azbridge or aztunnel listener is told first
+//	Client.Dial             client.go    one call, one budget: its context
+//	  Client.retry          retry.go     attempts and pauses; another credential when one is refused (rollover.go)
+//	    Client.attempt      attempt.go   ten seconds at most; Hooks.Attempted at its end
+//	      choice.token      rollover.go  a token for the entity (token.go)
+//	      warmPool.take     warm.go      a link that was kept ready, or else
+//	      Client.connect    connect.go     TCP (dialtcp.go, names.go), perhaps a proxy (proxy.go), TLS
+//	      try.upgrade       upgrade.go   the WebSocket handshake over the link (roundtrip.go)
+//	  Client.performOpening opening.go   what an azbridge or aztunnel listener is told first
 //
 // A failure at any step is a [*DialError], which knows how far the dial came. [Client.Clock]
 // and [Client.Describe] take the same way as far as TLS and then ask a question of their own.
@@ -37,7 +37,8 @@
 //
 // Each direction ends with one Close frame: ours with CloseWrite, the far side's as [io.EOF].
 // What is known of both is one value, ends (ends.go), whose diagram shows every way in which
-// a Conn can end; lifetime.go holds it, close.go acts on it.
+// a Conn can end; connstate.go holds it, and conn.go, outbound.go, keepalive.go and close.go
+// act on it.
 //
 // The WebSocket library, github.com/coder/websocket, cannot half-close: it answers a peer's
 // Close and tears the connection down, and its own Close discards what still arrives

@@ -8,27 +8,27 @@ import (
 
 // ends is what is known of how a [Conn] ends: of our direction, of the far side's, and
 // of the connection that carries both. It is a plain value without socket, clock or
-// lock. [lifetime] holds it; whoever learns something notes an event there, and gets back
+// lock. [connState] holds it; whoever learns something notes an event there, and gets back
 // what to do.
 //
 //	our direction
-//	  oursOpen ── ourTurn ──▶ oursClosed
-//	  oursOpen ── closesBoth ──▶ oursToBoth ── endOurs ──▶ oursPending ── ourTurn ──▶ oursClosed
+//	  oursOpen ── onTurn ──▶ oursClosed
+//	  oursOpen ── onClosesBoth ──▶ oursToBoth ── onCloseWrite ──▶ oursPending ── onTurn ──▶ oursClosed
 //
 //	the far side's direction
-//	  theirsOpen ── theyShutDown ──▶ theirsShutDown
-//	  theirsOpen ── theyClose ──▶ theirsEnded
-//	  theirsOpen ── theyFail ──▶ theirsFailed
+//	  theirsOpen ── onTheyShutDown ──▶ theirsShutDown
+//	  theirsOpen ── onTheyClose ──▶ theirsEnded
+//	  theirsOpen ── onTheyFail ──▶ theirsFailed
 //
 //	the connection
-//	  connUp ── any end of the far side's, unless oursClosed ──▶ connDraining ── relayEnd ──▶ connGone
-//	  connUp, connDraining, connGone ── noPong ──▶ connDead
-//	  connUp, connDraining, connGone ── shut ──▶ connShut
+//	  connUp ── any end of the far side's, unless oursClosed ──▶ connDraining ── onRelayEnd ──▶ connGone
+//	  connUp, connDraining, connGone ── onNoPong ──▶ connDead
+//	  connUp, connDraining, connGone ── onShut ──▶ connShut
 //
-// Conn.Close is endAll, which changes nothing: the action says how to end, and shut follows.
+// Conn.Close is onClose, which changes nothing: the action says how to end, and onShut follows.
 //
 // A Close frame is written by whoever has the turn to write, so the app's wish
-// (endOurs) and the frame (ourTurn) are two events: a write in progress may hold the
+// (onCloseWrite) and the frame (onTurn) are two events: a write in progress may hold the
 // turn for minutes, and Conn.Close breaks off a CloseWrite that waits for it.
 type ends struct {
 	ours   ours
@@ -71,66 +71,66 @@ const (
 type event uint8
 
 const (
-	closesBoth   event = iota // the listener takes the first Close for the end of both directions
-	endOurs                   // Conn.CloseWrite was called
-	ourTurn                   // the turn to write is ours, and our Close frame is due
-	theyShutDown              // Read met Close 1000 "Shutdown"
-	theyClose                 // Read met another Close 1000, 1001 or 1005
-	theyFail                  // Read met a Close of another code
-	relayEnd                  // who reads on met the end of the connection
-	noPong                    // the relay left a ping unanswered
-	endAll                    // Conn.Close was called, or has sent the Close frame that was pending
-	shut                      // the connection is being closed: no goroutine begins any more
-	events                    // their number
+	onClosesBoth   event = iota // the listener takes the first Close for the end of both directions
+	onCloseWrite                // Conn.CloseWrite was called
+	onTurn                      // the turn to write is ours, and our Close frame is due
+	onTheyShutDown              // Read met Close 1000 "Shutdown"
+	onTheyClose                 // Read met another Close 1000, 1001 or 1005
+	onTheyFail                  // Read met a Close of another code
+	onRelayEnd                  // who reads on met the end of the connection
+	onNoPong                    // the relay left a ping unanswered
+	onClose                     // Conn.Close was called, or has sent the Close frame that was pending
+	onShut                      // the connection is being closed: no goroutine begins any more
+	events                      // their number
 )
 
 // action is what whoever noted an event does next.
 type action uint8
 
 const (
-	doNothing  action = iota
-	takeTurn          // take the turn to write, then note ourTurn
-	sendClose         // write the Close frame
-	refuse            // fail: see ends.writeError
-	drain             // start reading on, until the connection's end
-	abortConn         // reset the connection
-	awaitDrain        // wait for who reads on, then close the connection
-	readOn            // read up to the connection's end, then close it
-	closeTLS          // close the connection with a word of farewell
+	doNothing    action = iota
+	doTakeTurn          // take the turn to write, then note onTurn
+	doSendClose         // write the Close frame
+	doRefuse            // fail: see ends.writeError
+	doDrain             // start reading on, until the connection's end
+	doAbort             // reset the connection
+	doAwaitDrain        // wait for who reads on, then close the connection
+	doReadOn            // read up to the connection's end, then close it
+	doCloseTLS          // close the connection with a TLS close_notify
 )
 
-// next returns what is known after ev, and what whoever learnt it does.
-func (e ends) next(ev event) (ends, action) {
+// after returns what is known after ev, and what whoever learnt it does.
+func (e ends) after(ev event) (ends, action) {
 	switch ev {
-	case closesBoth:
+	case onClosesBoth:
 		if e.ours == oursOpen {
 			e.ours = oursToBoth
 		}
 		return e, doNothing
-	case endOurs:
-		return e.nextEndOurs()
-	case ourTurn:
-		return e.nextOurTurn()
-	case theyShutDown:
-		return e.nextTheirs(theirsShutDown)
-	case theyClose:
-		return e.nextTheirs(theirsEnded)
-	case theyFail:
-		return e.nextTheirs(theirsFailed)
-	case relayEnd:
+	case onCloseWrite:
+		return e.afterCloseWrite()
+	case onTurn:
+		return e.afterTurn()
+	case onTheyShutDown:
+		return e.afterTheirs(theirsShutDown)
+	case onTheyClose:
+		return e.afterTheirs(theirsEnded)
+	case onTheyFail:
+		return e.afterTheirs(theirsFailed)
+	case onRelayEnd:
 		if e.conn == connDraining {
 			e.conn = connGone
 		}
 		return e, doNothing
-	case noPong:
+	case onNoPong:
 		if e.conn == connShut {
 			return e, doNothing
 		}
 		e.conn = connDead
-		return e, abortConn
-	case endAll:
+		return e, doAbort
+	case onClose:
 		return e, e.lastAction()
-	case shut:
+	case onShut:
 		if e.conn != connDead { // which is shut, and says more
 			e.conn = connShut
 		}
@@ -139,41 +139,41 @@ func (e ends) next(ev event) (ends, action) {
 	panic("relayclient: an event that does not exist")
 }
 
-// nextEndOurs: the app ends its direction, perhaps once more.
-func (e ends) nextEndOurs() (ends, action) {
+// afterCloseWrite: the app ends its direction, perhaps once more.
+func (e ends) afterCloseWrite() (ends, action) {
 	switch e.ours {
 	case oursOpen:
-		return e, takeTurn
+		return e, doTakeTurn
 	case oursToBoth:
 		e.ours = oursPending
 	}
 	return e, doNothing
 }
 
-// nextOurTurn: nobody else writes, and the Close frame may leave unless the connection
+// afterTurn: nobody else writes, and the Close frame may leave unless the connection
 // is known to take nothing more.
-func (e ends) nextOurTurn() (ends, action) {
+func (e ends) afterTurn() (ends, action) {
 	switch {
 	case e.ours == oursClosed:
 		return e, doNothing
 	case e.conn == connGone, e.conn == connDead, e.conn == connShut:
-		return e, refuse
+		return e, doRefuse
 	}
 	e.ours = oursClosed
-	return e, sendClose
+	return e, doSendClose
 }
 
-// nextTheirs: Read met a Close frame, which it goes on meeting. While our direction is
+// afterTheirs: Read met a Close frame, which it goes on meeting. While our direction is
 // not closed somebody has to read on, to notice the end of the connection and to keep
 // the socket empty: see Conn.drain. Once it is closed, Conn.Close does so.
-func (e ends) nextTheirs(end theirs) (ends, action) {
+func (e ends) afterTheirs(end theirs) (ends, action) {
 	if e.theirs != theirsOpen || e.conn == connDead {
 		return e, doNothing
 	}
 	e.theirs = end
 	if e.conn == connUp && e.ours != oursClosed {
 		e.conn = connDraining
-		return e, drain
+		return e, doDrain
 	}
 	return e, doNothing
 }
@@ -183,19 +183,19 @@ func (e ends) nextTheirs(end theirs) (ends, action) {
 func (e ends) lastAction() action {
 	switch {
 	case e.conn == connShut:
-		return doNothing // another Close, which may be saying farewell
+		return doNothing // another Close, which may be sending the close_notify
 	case e.conn == connDead:
-		return abortConn
+		return doAbort
 	case e.ours == oursPending && e.conn != connGone:
-		return takeTurn
+		return doTakeTurn
 	case e.ours != oursClosed:
-		return abortConn
+		return doAbort
 	case !e.theyEnded():
-		return closeTLS
+		return doCloseTLS
 	case e.conn == connUp:
-		return readOn
+		return doReadOn
 	}
-	return awaitDrain
+	return doAwaitDrain
 }
 
 // theyEnded reports whether the far side's stream is complete.

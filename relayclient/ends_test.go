@@ -53,41 +53,41 @@ func transitions() []transition {
 	incomplete := []theirs{theirsOpen, theirsFailed}
 
 	table := []transition{
-		{on: closesBoth, ours: []ours{oursOpen}, to: func(e *ends) { e.ours = oursToBoth }},
-		{on: closesBoth, ours: []ours{oursToBoth, oursPending, oursClosed}},
+		{on: onClosesBoth, ours: []ours{oursOpen}, to: func(e *ends) { e.ours = oursToBoth }},
+		{on: onClosesBoth, ours: []ours{oursToBoth, oursPending, oursClosed}},
 
-		{on: endOurs, ours: []ours{oursOpen}, do: takeTurn},
-		{on: endOurs, ours: []ours{oursToBoth}, to: func(e *ends) { e.ours = oursPending }},
-		{on: endOurs, ours: []ours{oursPending, oursClosed}},
+		{on: onCloseWrite, ours: []ours{oursOpen}, do: doTakeTurn},
+		{on: onCloseWrite, ours: []ours{oursToBoth}, to: func(e *ends) { e.ours = oursPending }},
+		{on: onCloseWrite, ours: []ours{oursPending, oursClosed}},
 
-		{on: ourTurn, ours: notClosed, conn: alive, to: func(e *ends) { e.ours = oursClosed }, do: sendClose},
-		{on: ourTurn, ours: notClosed, conn: over, do: refuse},
-		{on: ourTurn, ours: []ours{oursClosed}},
+		{on: onTurn, ours: notClosed, conn: alive, to: func(e *ends) { e.ours = oursClosed }, do: doSendClose},
+		{on: onTurn, ours: notClosed, conn: over, do: doRefuse},
+		{on: onTurn, ours: []ours{oursClosed}},
 
-		{on: relayEnd, conn: []connection{connDraining}, to: func(e *ends) { e.conn = connGone }},
-		{on: relayEnd, conn: []connection{connUp, connGone, connDead, connShut}},
+		{on: onRelayEnd, conn: []connection{connDraining}, to: func(e *ends) { e.conn = connGone }},
+		{on: onRelayEnd, conn: []connection{connUp, connGone, connDead, connShut}},
 
-		{on: noPong, conn: []connection{connUp, connDraining, connGone, connDead}, to: func(e *ends) { e.conn = connDead }, do: abortConn},
-		{on: noPong, conn: []connection{connShut}},
+		{on: onNoPong, conn: []connection{connUp, connDraining, connGone, connDead}, to: func(e *ends) { e.conn = connDead }, do: doAbort},
+		{on: onNoPong, conn: []connection{connShut}},
 
-		{on: endAll, conn: []connection{connShut}},
-		{on: endAll, conn: []connection{connDead}, do: abortConn},
-		{on: endAll, conn: alive, ours: []ours{oursOpen, oursToBoth}, do: abortConn},
-		{on: endAll, conn: alive, ours: []ours{oursPending}, do: takeTurn},
-		{on: endAll, conn: []connection{connGone}, ours: notClosed, do: abortConn},
-		{on: endAll, conn: []connection{connUp, connDraining, connGone}, ours: []ours{oursClosed}, theirs: incomplete, do: closeTLS},
-		{on: endAll, conn: []connection{connUp}, ours: []ours{oursClosed}, theirs: complete, do: readOn},
-		{on: endAll, conn: []connection{connDraining, connGone}, ours: []ours{oursClosed}, theirs: complete, do: awaitDrain},
+		{on: onClose, conn: []connection{connShut}},
+		{on: onClose, conn: []connection{connDead}, do: doAbort},
+		{on: onClose, conn: alive, ours: []ours{oursOpen, oursToBoth}, do: doAbort},
+		{on: onClose, conn: alive, ours: []ours{oursPending}, do: doTakeTurn},
+		{on: onClose, conn: []connection{connGone}, ours: notClosed, do: doAbort},
+		{on: onClose, conn: []connection{connUp, connDraining, connGone}, ours: []ours{oursClosed}, theirs: incomplete, do: doCloseTLS},
+		{on: onClose, conn: []connection{connUp}, ours: []ours{oursClosed}, theirs: complete, do: doReadOn},
+		{on: onClose, conn: []connection{connDraining, connGone}, ours: []ours{oursClosed}, theirs: complete, do: doAwaitDrain},
 
-		{on: shut, conn: []connection{connUp, connDraining, connGone, connShut}, to: func(e *ends) { e.conn = connShut }},
-		{on: shut, conn: []connection{connDead}},
+		{on: onShut, conn: []connection{connUp, connDraining, connGone, connShut}, to: func(e *ends) { e.conn = connShut }},
+		{on: onShut, conn: []connection{connDead}},
 	}
-	for ev, end := range map[event]theirs{theyShutDown: theirsShutDown, theyClose: theirsEnded, theyFail: theirsFailed} {
+	for ev, end := range map[event]theirs{onTheyShutDown: theirsShutDown, onTheyClose: theirsEnded, onTheyFail: theirsFailed} {
 		table = append(table,
 			transition{on: ev, theirs: known},
 			transition{on: ev, theirs: []theirs{theirsOpen}, conn: []connection{connDead}},
 			transition{on: ev, theirs: []theirs{theirsOpen}, conn: []connection{connUp}, ours: notClosed,
-				to: func(e *ends) { e.theirs, e.conn = end, connDraining }, do: drain},
+				to: func(e *ends) { e.theirs, e.conn = end, connDraining }, do: doDrain},
 			transition{on: ev, theirs: []theirs{theirsOpen}, conn: []connection{connUp}, ours: []ours{oursClosed},
 				to: func(e *ends) { e.theirs = end }},
 			transition{on: ev, theirs: []theirs{theirsOpen}, conn: []connection{connDraining, connGone, connShut},
@@ -116,7 +116,7 @@ func TestEveryTransition(t *testing.T) {
 			if said[0].to != nil {
 				said[0].to(&want)
 			}
-			if got, do := e.next(ev); got != want || do != said[0].do {
+			if got, do := e.after(ev); got != want || do != said[0].do {
 				t.Errorf("%+v, event %d: got %+v and action %d, want %+v and %d", e, ev, got, do, want, said[0].do)
 			}
 		}
@@ -133,11 +133,11 @@ func TestWhatEndsPromise(t *testing.T) {
 			t.Errorf("%+v: nobody ended reading", e)
 		}
 		for ev := range events {
-			to, do := e.next(ev)
-			if do == sendClose && (e.ours == oursClosed || to.ours != oursClosed) {
+			to, do := e.after(ev)
+			if do == doSendClose && (e.ours == oursClosed || to.ours != oursClosed) {
 				t.Errorf("%+v, event %d: a second Close frame can be sent", e, ev)
 			}
-			if do == drain && (e.conn != connUp || to.conn == connUp) {
+			if do == doDrain && (e.conn != connUp || to.conn == connUp) {
 				t.Errorf("%+v, event %d: two can read on", e, ev)
 			}
 			if to.ours < e.ours || to.conn < e.conn && e.conn != connDead || e.theirs != theirsOpen && to.theirs != e.theirs {
@@ -151,9 +151,9 @@ func TestWhatEndsPromise(t *testing.T) {
 				queue = append(queue, to)
 			}
 		}
-		if _, do := e.next(endAll); do == takeTurn {
-			sent, _ := e.next(ourTurn)
-			if _, do = sent.next(endAll); do == takeTurn {
+		if _, do := e.after(onClose); do == doTakeTurn {
+			sent, _ := e.after(onTurn)
+			if _, do = sent.after(onClose); do == doTakeTurn {
 				t.Errorf("%+v: Close goes round", e)
 			}
 		}
@@ -234,15 +234,15 @@ func (f *flags) close() (frame bool, do action) {
 	}
 	switch {
 	case f.gaveUp:
-		return frame, abortConn // the connection was aborted before
+		return frame, doAbort // the connection was aborted before
 	case !ended || !f.closeSent:
-		return frame, abortConn
+		return frame, doAbort
 	case f.complete && f.draining:
-		return frame, awaitDrain
+		return frame, doAwaitDrain
 	case f.complete:
-		return frame, readOn
+		return frame, doReadOn
 	}
-	return frame, closeTLS
+	return frame, doCloseTLS
 }
 
 // TestEndsAreAsTheFlagsWere compares ends with flags on random histories.
@@ -252,7 +252,7 @@ func TestEndsAreAsTheFlagsWere(t *testing.T) {
 		var e ends
 		var f flags
 		note := func(ev event) (do action) {
-			e, do = e.next(ev)
+			e, do = e.after(ev)
 			return do
 		}
 		history := ""
@@ -263,7 +263,7 @@ func TestEndsAreAsTheFlagsWere(t *testing.T) {
 			}
 		}
 		if random.IntN(2) == 0 {
-			note(closesBoth)
+			note(onClosesBoth)
 			f.closesBoth = true
 		}
 		end := []*CloseError{{1000, "Shutdown"}, {1000, "CloseAsync"}, {1001, "Shutdown"}, {1005, ""}, {1008, ""}}[random.IntN(5)]
@@ -278,11 +278,11 @@ func TestEndsAreAsTheFlagsWere(t *testing.T) {
 				wantFrame, wantErr := f.closeWrite()
 				var frame bool
 				var err error
-				if note(endOurs) == takeTurn {
-					switch note(ourTurn) {
-					case sendClose:
+				if note(onCloseWrite) == doTakeTurn {
+					switch note(onTurn) {
+					case doSendClose:
 						frame = true
-					case refuse:
+					case doRefuse:
 						err = e.writeError()
 					}
 				}
@@ -290,17 +290,17 @@ func TestEndsAreAsTheFlagsWere(t *testing.T) {
 				check("Close frame", frame, wantFrame)
 			case 1: // Read meets the Close frame
 				wantDrain, wantErr := f.read(end)
-				check("drain", note(end.event()) == drain, wantDrain)
+				check("drain", note(end.event()) == doDrain, wantDrain)
 				check("Read", e.readError(end), wantErr)
 			case 2: // who drains meets the end of the connection
 				if f.draining {
 					f.gone = true
-					note(relayEnd)
+					note(onRelayEnd)
 				}
 			case 3: // no pong, of which nobody judges after our Close frame or Close
 				if !f.closeSent && !f.closing {
 					f.gaveUp = true
-					check("without a pong", note(noPong), abortConn)
+					check("without a pong", note(onNoPong), doAbort)
 				}
 			case 4: // Close
 				if f.closing {
@@ -308,14 +308,14 @@ func TestEndsAreAsTheFlagsWere(t *testing.T) {
 				}
 				wantFrame, want := f.close()
 				f.closing = true
-				do, frame := note(endAll), false
-				if do == takeTurn {
-					frame = note(ourTurn) == sendClose
-					do = note(endAll)
+				do, frame := note(onClose), false
+				if do == doTakeTurn {
+					frame = note(onTurn) == doSendClose
+					do = note(onClose)
 				}
 				check("Close", do, want)
 				check("Close frame of Close", frame, wantFrame)
-				note(shut)
+				note(onShut)
 			}
 			got, want := e.writeError(), f.write()
 			if errors.Is(want, ErrDropped) && errors.Is(got, ErrDropped) {

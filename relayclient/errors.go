@@ -66,7 +66,7 @@ type DialError struct {
 	// relay's answer and so to about a second. 0 when it is not known.
 	ClockOffset time.Duration
 
-	Token      TokenKind // what was presented; not meaningful at StageToken
+	Token      TokenKind // what was presented; not meaningful at StageToken and StageOpening
 	AllRefused bool      // every credential of a [Rollover] of several was refused, or gave no token
 
 	ProxyCredentials bool     // the proxy's URL has a user

@@ -28,13 +28,13 @@ func (e *CloseError) event() event {
 	switch e.Code {
 	case closeNormal:
 		if e.Reason == shutdownReason {
-			return theyShutDown
+			return onTheyShutDown
 		}
-		return theyClose
+		return onTheyClose
 	case closeGoingAway, closeNoStatus:
-		return theyClose
+		return onTheyClose
 	}
-	return theyFail
+	return onTheyFail
 }
 
 // ErrDropped is returned by Read and Write when the tunnel's connection ended without a
@@ -54,7 +54,8 @@ func dropped(err error) error {
 
 // inbound takes the bytes out of the frames that arrive. It holds no buffer: a frame's head
 // is collected here, its payload goes straight to the reader, as far as it has arrived.
-// Everything may be cut anywhere. It belongs to the reading goroutine, but for waiting.
+// Everything may be cut anywhere. Only the reading goroutine uses it, except the field
+// waiting.
 type inbound struct {
 	conn          io.Reader
 	socket        *socket                           // beneath conn; nil where it cannot be read without waiting

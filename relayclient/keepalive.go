@@ -41,7 +41,7 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 	k.interval = interval
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.timer = time.AfterFunc(interval, c.lifetime.guarded(func() { c.lifetime.start(c.checkAlive) }))
+	k.timer = time.AfterFunc(interval, c.state.guarded(func() { c.state.start(c.checkAlive) }))
 }
 
 // checkAlive runs when the timer fires. Whatever arrives is a sign of life.
@@ -49,12 +49,12 @@ func (c *Conn) startKeepAlive(interval time.Duration) {
 // Silence is judged only by a read that waits: while the app takes no data nobody reads,
 // and an answer may lie unread; pings then only keep the way open. The relay does not meet
 // a ping either while a target that takes no data holds up what we sent before it. So once
-// data was sent that no pong has confirmed, the relay's kernel has the word, which
-// acknowledges as long as the machine is there. After our Close frame no ping may be sent,
-// and the check ends.
+// data was sent that no pong has confirmed, only TCP acknowledgements count, for up to
+// stallTimeout: a live machine sends them. After our Close frame no ping may be sent, and
+// the check ends.
 func (c *Conn) checkAlive() {
 	k := &c.keepAlive
-	if c.lifetime.ends().ours == oursClosed {
+	if c.state.ends().ours == oursClosed {
 		return
 	}
 	since, waits := c.in.waitingSince()
@@ -66,7 +66,7 @@ func (c *Conn) checkAlive() {
 		patience = stallTimeout
 	}
 	if !k.pinged.IsZero() && time.Since(k.pinged) >= patience || pathOf(c.raw).unanswered(k.interval+pongTimeout) {
-		if c.lifetime.note(noPong) == abortConn {
+		if c.state.note(onNoPong) == doAbort {
 			abort(c.raw)
 			_ = c.tunnel.Close() // where abort found no TCP beneath
 		}

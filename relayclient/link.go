@@ -30,7 +30,7 @@ func (l *link) silent() bool {
 	if l.socket == nil {
 		return true // the answer to the request will tell
 	}
-	l.socket.nowait, l.socket.drained = true, false
+	l.socket.nowait, l.socket.emptied = true, false
 	_, err := l.Conn.Read(make([]byte, 1))
 	l.socket.nowait = false
 	return errors.Is(err, errNotYet)

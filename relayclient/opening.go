@@ -42,9 +42,9 @@ func (e *openingError) Error() string { return "relayclient: " + e.text }
 
 func (e *openingError) Unwrap() error { return e.err }
 
-// sendPreamble performs the opening of req over conn, and closes conn where that
+// performOpening performs the opening of req over conn, and closes conn where that
 // fails. Nothing is tried again: a listener has taken the connection.
-func (c *Client) sendPreamble(ctx context.Context, conn *Conn, req Request) *DialError {
+func (c *Client) performOpening(ctx context.Context, conn *Conn, req Request) *DialError {
 	if req.Opening == nil {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (c *Client) sendPreamble(ctx context.Context, conn *Conn, req Request) *Dia
 	case caller.Err() == context.Canceled:
 		e.Err, e.cancelled = context.Cause(caller), true
 	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-		e.Err = &openingError{reasonNoAnswer, "the listener took the connection and did not answer what it was sent first", ErrAttemptTimeout}
+		e.Err = &openingError{reasonNoAnswer, "the listener took the connection and did not answer the opening message", ErrAttemptTimeout}
 	case !told:
 		e.Err = &openingError{reason: reasonNoAnswer, text: "the tunnel broke off before the listener had answered: " + err.Error()}
 	}

@@ -20,8 +20,8 @@ const (
 // outbound writes every frame that leaves: data, pings and their answers, and the one
 // Close.
 type outbound struct {
-	conn     io.Writer
-	lifetime *lifetime // of the Conn: whether anything may still be written
+	conn  io.Writer
+	state *connState // of the Conn: whether anything may still be written
 
 	turn    chan struct{}          // holds one token while a frame is being written; back-pressure may make that minutes
 	pong    atomic.Pointer[[]byte] // the latest ping's payload, not yet answered
@@ -41,7 +41,7 @@ func (o *outbound) message(payload []byte) (n int, err error) { return o.data(op
 func (o *outbound) data(opcode byte, payload []byte) (n int, err error) {
 	o.turn <- struct{}{}
 	defer o.release()
-	if err := o.lifetime.ends().writeError(); err != nil {
+	if err := o.state.ends().writeError(); err != nil {
 		return 0, err
 	}
 	o.sent.Add(1)
@@ -68,10 +68,10 @@ func (o *outbound) release() { <-o.turn }
 func (o *outbound) close() error {
 	o.turn <- struct{}{}
 	defer o.release()
-	switch o.lifetime.note(ourTurn) {
-	case refuse:
-		return o.lifetime.ends().writeError()
-	case sendClose:
+	switch o.state.note(onTurn) {
+	case doRefuse:
+		return o.state.ends().writeError()
+	case doSendClose:
 		return o.control(opClose, closePayload(closeNormal, shutdownReason))
 	}
 	return nil
@@ -130,7 +130,7 @@ func (o *outbound) sendPong() {
 // controlIfOpen sends a ping or a pong, which do not follow a Close frame. The next read or
 // write meets a failure again. The caller holds the turn.
 func (o *outbound) controlIfOpen(opcode byte, payload []byte) {
-	if o.lifetime.ends().writeError() == nil {
+	if o.state.ends().writeError() == nil {
 		_ = o.control(opcode, payload)
 	}
 }

@@ -20,8 +20,8 @@ var (
 	// ErrProxyRefused: the proxy answered that it does not, or cannot, open the
 	// way to the relay.
 	ErrProxyRefused = errors.New("relayclient: the proxy does not open the way to the relay")
-	// ErrProxyUnauthorized: the proxy wants credentials, or others.
-	ErrProxyUnauthorized = errors.New("relayclient: the proxy asks for credentials, or for others")
+	// ErrProxyUnauthorized: the proxy requires credentials, or rejected those given.
+	ErrProxyUnauthorized = errors.New("relayclient: the proxy requires credentials, or rejected those given")
 	// ErrProxyNoAnswer: the proxy took the connection and let the time pass.
 	ErrProxyNoAnswer = errors.New("relayclient: the proxy gave no answer in time")
 	// ErrNotProxy: what answers at the proxy's address is not a proxy of the kind

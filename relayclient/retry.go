@@ -13,14 +13,14 @@ const (
 	maxPause   = 5 * time.Second
 )
 
-// retry calls try until it succeeds, fails for good, or ctx ends. A token that is refused is
+// retry calls dialOnce until it succeeds, fails for good, or ctx ends. A token that is refused is
 // followed by another credential at once.
-func (c *Client) retry(ctx context.Context, req Request, try func(*choice) *DialError) *DialError {
+func (c *Client) retry(ctx context.Context, req Request, dialOnce func(*choice) *DialError) *DialError {
 	var last *DialError
 	pause := firstPause
 	credential := choose(req.Tokens)
 	for attempts := 1; ; attempts++ {
-		failed := try(credential)
+		failed := dialOnce(credential)
 		if failed == nil || failed.tokenTaken() {
 			credential.noteTaken()
 		}
@@ -34,7 +34,7 @@ func (c *Client) retry(ctx context.Context, req Request, try func(*choice) *Dial
 		if ctx.Err() == nil && credential.replace(failed) {
 			continue
 		}
-		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.Last) {
+		if !failed.Temporary() || !wait(ctx, max(jitter(pause), failed.RetryAfter), req.NoRetry) {
 			return credential.verdict(last)
 		}
 		pause = min(2*pause, maxPause)
@@ -55,7 +55,7 @@ func jitter(d time.Duration) time.Duration {
 
 // wait pauses for d and reports whether another attempt should be made. It does not pause
 // when ctx would end meanwhile: the caller gets its answer now.
-func wait(ctx context.Context, d time.Duration, last <-chan struct{}) bool {
+func wait(ctx context.Context, d time.Duration, noRetry <-chan struct{}) bool {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d {
 		return false
 	}
@@ -65,11 +65,11 @@ func wait(ctx context.Context, d time.Duration, last <-chan struct{}) bool {
 	case <-timer.C:
 	case <-ctx.Done():
 		return false
-	case <-last:
+	case <-noRetry:
 		return false
 	}
 	select {
-	case <-last:
+	case <-noRetry:
 		return false
 	default:
 		return ctx.Err() == nil

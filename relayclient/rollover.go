@@ -138,7 +138,7 @@ func (c *choice) replace(failed *DialError) bool {
 }
 
 // verdict is what to return for the last failure: where no credential works, the
-// one tried first says why, for the others are only there to help out.
+// one tried first says why, since the others are fallbacks.
 func (c *choice) verdict(last *DialError) *DialError {
 	if !last.AllRefused {
 		return last

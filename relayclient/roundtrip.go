@@ -64,7 +64,7 @@ func (x linkTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	resp.Body = http.NoBody
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		early, _ := r.Peek(r.Buffered())
-		resp.Body = &tunnel{x.Conn, bytes.Clone(early)}
+		resp.Body = &upgraded{x.Conn, bytes.Clone(early)}
 	}
 	return resp, nil
 }
@@ -95,13 +95,13 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tunnel is the upgraded connection.
-type tunnel struct {
+// upgraded is the connection after the upgrade.
+type upgraded struct {
 	*tls.Conn
 	early []byte // what had been read with the 101, and not from here yet
 }
 
-func (t *tunnel) Read(p []byte) (int, error) {
+func (t *upgraded) Read(p []byte) (int, error) {
 	if len(t.early) == 0 {
 		return t.Conn.Read(p)
 	}

@@ -14,7 +14,7 @@ type socket struct {
 
 	// These belong to the reading goroutine.
 	nowait  bool    // Read returns errNotYet instead of waiting
-	drained bool    // the last read took all that had arrived
+	emptied bool    // the last read took all that had arrived
 	records records // where reads should end
 	prober  prober  // whom await calls; nil while it does not wait
 	fd      uintptr // the descriptor, while prober is called
@@ -44,10 +44,10 @@ func (notYet) Temporary() bool { return true }
 
 // Read reads what has arrived, and waits for it unless nowait is set. A read that took less
 // than it could has taken everything, so the next one that must not wait need not ask the
-// kernel. One of await must all the same: the kernel announces an end that came together with
+// kernel. A read made by await asks anyway, because the kernel signals an end that came with
 // those bytes only once.
 func (s *socket) Read(p []byte) (n int, err error) {
-	if s.nowait && s.drained && s.prober == nil {
+	if s.nowait && s.emptied && s.prober == nil {
 		return 0, errNotYet
 	}
 	p = p[:min(len(p), s.records.limit())]
@@ -56,7 +56,7 @@ func (s *socket) Read(p []byte) (n int, err error) {
 	} else {
 		n, err = s.TCPConn.Read(p)
 	}
-	s.drained = n < len(p)
+	s.emptied = n < len(p)
 	s.records.follow(p[:n])
 	return n, err
 }

@@ -32,7 +32,7 @@ func (s *socket) await(a prober) bool {
 	err := s.raw.Read(s.probeNowFunc)
 	s.prober = nil
 	if err != nil {
-		s.drained = false
+		s.emptied = false
 	}
 	return err == nil
 }

@@ -57,7 +57,7 @@ func (t *try) shakeHands(ctx context.Context, transport http.RoundTripper) (io.R
 		return nil, resp, err
 	}
 	h.done = true
-	_ = ws.CloseNow() // gives the library's buffers back, and closes nothing: see handover.Close
+	_ = ws.CloseNow() // gives the library's buffers back; handover.Close leaves the connection open once done is set
 	return h.ReadWriteCloser, resp, nil
 }
 

@@ -97,7 +97,7 @@ func (d dialer) dial(ctx context.Context, e Endpoint, id string) (net.Conn, rela
 	once := make(chan struct{})
 	close(once)
 	conn, err := client.Dial(ctx, relayclient.Request{
-		Entity: e.Entity, Tokens: relayclient.NewRollover(d.ids.Tokens(one.Connection)...), ID: id, Opening: one.Opening(), Last: once,
+		Entity: e.Entity, Tokens: relayclient.NewRollover(d.ids.Tokens(one.Connection)...), ID: id, Opening: one.Opening(), NoRetry: once,
 	})
 	if err != nil {
 		return nil, attempt, err // not conn, which would be a nil pointer in an interface

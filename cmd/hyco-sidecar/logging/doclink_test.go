@@ -41,7 +41,9 @@ func TestLinesCarryTheirAdvice(t *testing.T) {
 		{"a step and another meaning", func(l *slog.Logger) { l.Warn("no app has asked this resolver for a name since it started") },
 			"next otherwise see=no-app-has-asked-this-resolver-for-a-name-since-it-started"},
 		{"a step beside a group", func(l *slog.Logger) { l.WithGroup("g").Warn("connection closed", "cause", "closed_without_data") }, "next see=closed_without_data g"},
-		{"an error whose methods panic", func(l *slog.Logger) { l.Warn("connection closed", cause, slog.Any("error", (*relayclient.DialError)(nil))) }, "cause error see=dial_failed"},
+		{"an error whose methods panic", func(l *slog.Logger) {
+			l.Warn("connection closed", cause, slog.Any("error", (*relayclient.DialError)(nil)))
+		}, "cause error see=dial_failed"},
 		{"a step at level info", func(l *slog.Logger) { l.Info(sibling, "name", "kafka-2.corp.example") }, "name next"},
 		{"a step at level info in a group", func(l *slog.Logger) { l.WithGroup("g").Info(sibling, "name", "kafka-2.corp.example") }, "next g"},
 	} {

@@ -65,7 +65,7 @@ func (s *Sidecar) askRelays(ctx context.Context, asked []*route) []string {
 func (s *Sidecar) askRelay(ctx context.Context, r *route) (endpoint string) {
 	once := make(chan struct{})
 	close(once)
-	said, err := r.client.Describe(ctx, relayclient.Request{Entity: r.Entity, Tokens: s.credentials.ForQueries(r.Name), Last: once})
+	said, err := r.client.Describe(ctx, relayclient.Request{Entity: r.Entity, Tokens: s.credentials.ForQueries(r.Name), NoRetry: once})
 	if err != nil {
 		return ""
 	}

@@ -85,7 +85,7 @@ func (r *routes) dial(ctx context.Context, req forwarder.Request) (net.Conn, err
 	if one == nil { // between its accept and now
 		return nil, fmt.Errorf("the endpoint %s has been removed", req.Target)
 	}
-	conn, err := one.client.Dial(ctx, relayclient.Request{Entity: one.Entity, Tokens: one.tokens, ID: req.ID, Opening: one.Opening(), Last: req.Last})
+	conn, err := one.client.Dial(ctx, relayclient.Request{Entity: one.Entity, Tokens: one.tokens, ID: req.ID, Opening: one.Opening(), NoRetry: req.NoRetry})
 	if err != nil {
 		return nil, err // not conn, which would be a nil pointer in an interface
 	}

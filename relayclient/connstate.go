@@ -5,13 +5,13 @@ import (
 	"sync/atomic"
 )
 
-// lifetime holds a [Conn]'s ends, and the goroutines that must not outlive it.
+// connState holds a [Conn]'s ends, and the goroutines that must not outlive it.
 //
 // The ends change a few times in a connection's life, under a mutex, since what begins a
 // goroutine must not race with what waits for them all. They are read before every
 // message, by a writer that must not wait for anybody: so they fit one atomic word, and
 // reading takes no lock.
-type lifetime struct {
+type connState struct {
 	word    atomic.Uint32 // ends, packed; stored with mu held
 	mu      sync.Mutex
 	owned   sync.WaitGroup // goroutines that answer pings, judge silence, and drain
@@ -19,28 +19,28 @@ type lifetime struct {
 }
 
 // ends returns what is known now.
-func (l *lifetime) ends() ends { return unpack(l.word.Load()) }
+func (s *connState) ends() ends { return unpack(s.word.Load()) }
 
 // note moves the ends on by what happened, and returns what whoever learnt it does next.
-func (l *lifetime) note(ev event) action {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e, do := l.ends().next(ev)
-	l.word.Store(e.pack())
+func (s *connState) note(ev event) action {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, do := s.ends().after(ev)
+	s.word.Store(e.pack())
 	return do
 }
 
 // start runs f on a goroutine that wait waits for, and reports false when the
 // connection is shut.
-func (l *lifetime) start(f func()) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.ends().mayStart() {
+func (s *connState) start(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ends().mayStart() {
 		return false
 	}
-	l.owned.Go(l.guarded(f))
+	s.owned.Go(s.guarded(f))
 	return true
 }
 
 // wait returns when all goroutines have ended. The connection is shut by then.
-func (l *lifetime) wait() { l.owned.Wait() }
+func (s *connState) wait() { s.owned.Wait() }
