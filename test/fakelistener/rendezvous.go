@@ -42,8 +42,10 @@ func (l *Listener) come(ctx context.Context, i invitation) {
 		}
 	}
 	header := http.Header{}
-	if offered, ok := i.ConnectHeaders["Sec-Websocket-Protocol"]; ok {
-		header.Set("Sec-WebSocket-Protocol", firstOf(offered))
+	for name, offered := range i.ConnectHeaders { // spelled as the sender did
+		if strings.EqualFold(name, "Sec-WebSocket-Protocol") {
+			header.Set("Sec-WebSocket-Protocol", firstOf(offered))
+		}
 	}
 	address := i.Address
 	if l.personality() == Reject {

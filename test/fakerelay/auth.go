@@ -27,7 +27,7 @@ func (r *request) presented() (text string, inAuthorization bool) {
 	if text := r.Header.Get("ServiceBusAuthorization"); text != "" {
 		return text, false
 	}
-	if text := r.query.Get("sb-hc-token"); text != "" {
+	if text, _ := r.parameter("sb-hc-token"); text != "" {
 		return text, false
 	}
 	return r.Header.Get("Authorization"), true

@@ -17,10 +17,10 @@ type pending struct {
 
 // rendezvous is a listener's answer: its socket, or a status and a phrase.
 type rendezvous struct {
-	peer     *peer
-	protocol string
-	status   int
-	phrase   string
+	peer *peer
+	choices
+	status int
+	phrase string
 }
 
 // connect serves a sender. Its 101 is held back until a listener has come.
@@ -95,7 +95,8 @@ func (s *Server) connect(ctx context.Context, r *request) verdict {
 		return closeConn
 	}
 	r.peer.upgraded(s)
-	if err := s.switchProtocols(r, answer.protocol, faultHeader(fault)); err != nil {
+	r.peer.extended = answer.extension != ""
+	if err := s.switchProtocols(r, answer.choices, faultHeader(fault)); err != nil {
 		answer.peer.drop()
 		s.untrack(answer.peer)
 		return closeConn

@@ -3,6 +3,7 @@ package fakerelay
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Entity is a hybrid connection.
@@ -23,7 +24,8 @@ type Rule struct {
 // hybrid is a registered Entity and what goes on at it. Server.mu guards it.
 type hybrid struct {
 	Entity
-	listeners []*channel
+	created, updated time.Time // by the relay's clock
+	listeners        []*channel
 }
 
 // AddEntity creates e, or replaces the settings of an entity of that path. It
@@ -38,11 +40,12 @@ func (s *Server) addLocked(e Entity) {
 	if s.hybrids == nil {
 		s.hybrids = map[string]*hybrid{}
 	}
+	now := s.now()
 	if h := s.hybrids[e.Path]; h != nil {
-		h.Entity = e
+		h.Entity, h.updated = e, now
 		return
 	}
-	s.hybrids[e.Path] = &hybrid{Entity: e}
+	s.hybrids[e.Path] = &hybrid{Entity: e, created: now, updated: now}
 }
 
 // DeleteEntity removes an entity. Its listeners get Close 1001; joined

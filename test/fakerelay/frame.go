@@ -65,7 +65,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 
 // appendHeader encodes an unmasked frame's header (RFC 6455 section 5.2).
 func appendHeader(b []byte, h ws.Header) []byte {
-	first := byte(h.OpCode)
+	first := byte(h.OpCode) | h.Rsv<<4
 	if h.Fin {
 		first |= 0x80
 	}

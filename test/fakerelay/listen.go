@@ -82,7 +82,7 @@ func (s *Server) enlist(c *channel, r *request) refusal {
 		return refusal{http.StatusForbidden, "The number of listeners has reached its limit of 25"}
 	}
 	c.anonymous = h.Anonymous
-	if err := s.switchProtocols(r, "", nil); err != nil {
+	if err := s.switchProtocols(r, choices{}, nil); err != nil {
 		return refusal{http.StatusInternalServerError, "The listener is gone"}
 	}
 	h.listeners = append(h.listeners, c)

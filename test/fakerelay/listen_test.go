@@ -173,8 +173,7 @@ func TestDescriptionOfAnEntity(t *testing.T) {
 	for _, want := range []string{
 		`<entry xmlns="http://www.w3.org/2005/Atom">`,
 		`<HybridConnectionDescription xmlns="http://schemas.microsoft.com/netservices/2010/10/servicebus/connect">`,
-		`<ListenerCount>1</ListenerCount><RequiresClientAuthorization>true</RequiresClientAuthorization>`,
-		`<UserMetadata>[{&#34;key&#34;:&#34;endpoint&#34;,&#34;value&#34;:&#34;orders.corp.example:8080&#34;}]</UserMetadata>`,
+		`<RequiresClientAuthorization>true</RequiresClientAuthorization><UserMetadata>[{&#34;key&#34;:&#34;endpoint&#34;,&#34;value&#34;:&#34;orders.corp.example:8080&#34;}]</UserMetadata><ListenerCount>1</ListenerCount>`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("entry %s\nlacks %s", body, want)

@@ -109,7 +109,7 @@ func (p *pair) lose(x *peer, err error) {
 // reads on after a Close, to notice that.
 func (p *pair) relay(src, dst *peer, count *atomic.Int64) error {
 	forward := func(h ws.Header) error {
-		out := ws.Header{Fin: h.Fin, OpCode: h.OpCode, Length: h.Length}
+		out := ws.Header{Fin: h.Fin, Rsv: h.Rsv, OpCode: h.OpCode, Length: h.Length}
 		return forwardFrame(src, dst, out, h, 0, h.Length, count)
 	}
 	if p.shape != nil && dst == p.sender {

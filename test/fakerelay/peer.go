@@ -22,8 +22,9 @@ type peer struct {
 	hdr [ws.MaxHeaderSize]byte // the reader's scratch
 
 	// After the upgrade.
-	out  *outbox
-	seen atomic.Int64 // when a frame last came or went, in Unix ns
+	extended bool // an extension was agreed, so that data frames may have RSV bits
+	out      *outbox
+	seen     atomic.Int64 // when a frame last came or went, in Unix ns
 
 	pongEvery time.Duration
 	pingEvery time.Duration // 0 = never
@@ -53,7 +54,7 @@ func (p *peer) touch() {
 }
 
 // readHeader reads the next frame's header and checks what RFC 6455 demands
-// of a client without extensions.
+// of a client, of one without extensions unless p is extended.
 func (p *peer) readHeader() (ws.Header, error) {
 	h, err := ws.ReadHeaderBuffer(p.br, p.hdr[:])
 	if err != nil {
@@ -63,7 +64,7 @@ func (p *peer) readHeader() (ws.Header, error) {
 	switch {
 	case !h.Masked:
 		return h, ws.ErrProtocolMaskRequired
-	case h.Rsv != 0:
+	case h.Rsv != 0 && !(p.extended && !h.OpCode.IsControl()):
 		return h, ws.ErrProtocolNonZeroRsv
 	case h.OpCode.IsReserved():
 		return h, ws.ErrProtocolOpCodeReserved
