@@ -11,8 +11,9 @@ import (
 
 // pending is a sender that waits for a listener.
 type pending struct {
-	sender  *request
-	answers chan rendezvous // room for one
+	sender   *request
+	listener *channel        // that was told of it
+	answers  chan rendezvous // room for one
 }
 
 // rendezvous is a listener's answer: its socket, or a status and a phrase.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // Entity is a hybrid connection.
@@ -56,7 +58,7 @@ func (s *Server) DeleteEntity(path string) {
 	delete(s.hybrids, path)
 	s.mu.Unlock()
 	for _, c := range channels {
-		c.end(1001, "The endpoint was deleted")
+		c.endTracked(int(ws.StatusGoingAway), "The endpoint was deleted")
 	}
 }
 

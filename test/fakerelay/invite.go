@@ -14,6 +14,9 @@ import (
 func (s *Server) invite(p *pending) (acceptID string, no refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.draining {
+		return "", refusal{http.StatusServiceUnavailable, shuttingDown}
+	}
 	h, rest := s.lookup(p.sender.path)
 	if h == nil {
 		return "", refusal{http.StatusNotFound, "Endpoint does not exist"}
@@ -27,6 +30,7 @@ func (s *Server) invite(p *pending) (acceptID string, no refusal) {
 			return "", refusal{http.StatusRequestHeaderFieldsTooLarge, "The headers do not fit into an accept message of 64 KiB"}
 		}
 		if c.out.control(textFrame(command)) {
+			p.listener = c
 			s.pending[acceptID] = p
 			s.logger().Debug("invited", "entity", h.Path, "suffix", rest, "id", p.sender.id)
 			return acceptID, refusal{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -22,9 +23,11 @@ const (
 // channel is the control channel of one listener.
 type channel struct {
 	*peer
+	id        string // sb-hc-id of its handshake
 	host      string // for accept addresses
 	path      string
 	anonymous bool
+	dismissed atomic.Bool // the relay has closed it
 
 	mu     sync.Mutex
 	expiry *time.Timer // nil when the token has no end
@@ -39,7 +42,10 @@ func (s *Server) listen(r *request) verdict {
 	if bad := r.badUpgrade(); bad != "" {
 		return s.refuse(r, http.StatusBadRequest, bad)
 	}
-	c := &channel{peer: r.peer, host: s.Hostname, path: r.path}
+	if r.id == "" {
+		r.id = newGUID()
+	}
+	c := &channel{peer: r.peer, id: r.id, host: s.Hostname, path: r.path}
 	if c.host == "" {
 		c.host = r.Host
 	}
@@ -76,6 +82,8 @@ func (s *Server) enlist(c *channel, r *request) refusal {
 	defer s.mu.Unlock()
 	h, _ := s.lookup(c.path)
 	switch {
+	case s.draining:
+		return refusal{http.StatusServiceUnavailable, shuttingDown}
 	case h == nil:
 		return refusal{http.StatusNotFound, "Endpoint does not exist"}
 	case len(h.listeners) >= maxListeners:
@@ -86,6 +94,7 @@ func (s *Server) enlist(c *channel, r *request) refusal {
 		return refusal{http.StatusInternalServerError, "The listener is gone"}
 	}
 	h.listeners = append(h.listeners, c)
+	s.controls[c] = struct{}{}
 	return refusal{}
 }
 
@@ -95,6 +104,9 @@ func (s *Server) leave(c *channel) {
 	for _, h := range s.hybrids {
 		h.remove(c)
 	}
+	delete(s.controls, c)
+	signal(s.left)
+	s.abandonLocked(c)
 }
 
 // commands reads a control channel until it ends.
@@ -102,11 +114,14 @@ func (s *Server) commands(c *channel, host string) error {
 	var message []byte
 	for {
 		h, err := c.readHeader()
+		if protocol, ok := errors.AsType[ws.ProtocolError](err); ok {
+			c.out.finish(closeFrame(int(ws.StatusProtocolError), trackedReason(protocol.Error(), c.id)))
+		}
 		if err != nil {
 			return err
 		}
 		if h.Length > maxCommand || int64(len(message))+h.Length > maxCommand {
-			c.end(int(ws.StatusMessageTooBig), "The message is too big")
+			c.out.finish(closeFrame(int(ws.StatusMessageTooBig), trackedReason("The message is too big", c.id)))
 			return errors.New("relay: command too big")
 		}
 		payload, err := c.readPayload(h)
@@ -145,7 +160,7 @@ func (s *Server) command(c *channel, host string, message []byte) {
 	expires, no := s.authorizeToken(m.RenewToken.Token, host, c.path, toListen)
 	if no.status != 0 {
 		s.logger().Info("token renewal refused", "entity", c.path, "reason", no.text)
-		c.end(int(ws.StatusPolicyViolation), no.text)
+		c.endTracked(int(ws.StatusPolicyViolation), no.text)
 		return
 	}
 	c.mu.Lock()
@@ -156,7 +171,7 @@ func (s *Server) command(c *channel, host string, message []byte) {
 }
 
 func (c *channel) expire() {
-	c.end(int(ws.StatusPolicyViolation), "ExpiredToken: The token is expired")
+	c.endTracked(int(ws.StatusPolicyViolation), "ExpiredToken: The token is expired")
 }
 
 func (c *channel) stopExpiry() {
@@ -174,5 +189,9 @@ func (c *channel) end(code int, reason string) {
 		c.drop()
 		return
 	}
+	c.dismissed.Store(true)
 	c.out.finish(closeFrame(code, reason))
 }
+
+// endTracked is end with a reason of the relay's own.
+func (c *channel) endTracked(code int, text string) { c.end(code, trackedReason(text, c.id)) }

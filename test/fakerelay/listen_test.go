@@ -69,7 +69,7 @@ func TestRenewedTokenKeepsTheChannel(t *testing.T) {
 	wantFrame(t, ctl, ws.OpPong, true, "still?")
 
 	renew(ctl, fakerelay.SAS(audience, sendRule, time.Now().Add(time.Hour)))
-	wantClose(t, ctl, 1008, "Unauthorized access. 'Listen' claim(s) are required to perform this operation")
+	wantTracked(t, ctl, 1008, "Unauthorized access. 'Listen' claim(s) are required to perform this operation", "l1")
 	ctl.WriteClose(1008, "")
 	wantGone(t, ctl)
 	eventually(t, "listener gone", func() bool { return b.ListenerCount("orders-hc") == 0 })
@@ -81,14 +81,14 @@ func TestExpiredTokenEndsTheChannelAfterTheGrace(t *testing.T) {
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(resp.Status)
 	}
-	wantClose(t, ctl, 1008, "ExpiredToken: The token is expired")
+	wantTracked(t, ctl, 1008, "ExpiredToken: The token is expired", "l1")
 }
 
 func TestDeletedEntityClosesItsListeners(t *testing.T) {
 	b := newBench(t, &fakerelay.Server{})
 	ctl := b.control()
 	b.DeleteEntity("orders-hc")
-	wantClose(t, ctl, 1001, "The endpoint was deleted")
+	wantTracked(t, ctl, 1001, "The endpoint was deleted", "l1")
 	if got := b.status(b.token(sendRule), connectTarget); !strings.HasPrefix(got, "404 Endpoint does not exist") {
 		t.Errorf("got %s", got)
 	}

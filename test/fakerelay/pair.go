@@ -20,18 +20,20 @@ const (
 // pair is a sender and a listener that were joined.
 type pair struct {
 	server           *Server
+	id               string // sb-hc-id of the sender's handshake
 	sender, listener *peer
 	shape            *shape // of the frames towards the sender; nil = as they come
 
 	mu                 sync.Mutex
 	upEnded, downEnded bool // with a Close
 	lost               bool // one side went without
+	farewell           bool // the relay ends both
 }
 
 // join relays between two upgraded peers and owns both. It returns when they
 // are closed.
 func (s *Server) join(r *request, listener *peer, fault Fault, w *waiting) {
-	p := &pair{server: s, sender: r.peer, listener: listener}
+	p := &pair{server: s, id: r.id, sender: r.peer, listener: listener}
 	p.sender.pingEvery, p.sender.delayPong, p.sender.noPong = fault.PingEvery, fault.DelayPong, fault.NoPong
 	for _, x := range []*peer{p.sender, p.listener} {
 		x.idleCut = s.IdleCut
@@ -42,6 +44,9 @@ func (s *Server) join(r *request, listener *peer, fault Fault, w *waiting) {
 	}
 	s.open.Add(1)
 	defer s.open.Add(-1)
+	s.mu.Lock()
+	s.pairs[p] = struct{}{}
+	s.mu.Unlock()
 	start := time.Now()
 
 	var writers, readers sync.WaitGroup
@@ -52,17 +57,26 @@ func (s *Server) join(r *request, listener *peer, fault Fault, w *waiting) {
 			}
 		})
 	}
-	readers.Go(func() { p.lose(p.listener, p.relay(p.listener, p.sender, &s.down)) })
+	readers.Go(func() {
+		p.lose(p.listener, p.relay(p.listener, p.sender, &s.down))
+		p.listener.finish()
+	})
 	readers.Go(func() {
 		err := w.settled()
 		if err == nil {
 			err = p.relay(p.sender, p.listener, &s.up)
 		}
 		p.lose(p.sender, err)
+		p.sender.finish()
 	})
 	writers.Wait()
+	p.linger()
 	p.end()
 	readers.Wait()
+	s.mu.Lock()
+	delete(s.pairs, p)
+	s.mu.Unlock()
+	signal(s.left)
 	s.untrack(p.sender)
 	s.untrack(p.listener)
 	s.logger().Debug("connection ended", "id", r.id, "path", r.path, "lost", p.lost, "took", time.Since(start))
@@ -142,6 +156,7 @@ func (p *pair) relay(src, dst *peer, count *atomic.Int64) error {
 			src.pong(payload)
 		case ws.OpClose:
 			p.forwardClose(src, dst, payload)
+			src.finish()
 		}
 	}
 }
@@ -152,7 +167,7 @@ func (p *pair) violation(src *peer, err error) error {
 	if protocol, ok := errors.AsType[ws.ProtocolError](err); ok {
 		p.server.logger().Warn("protocol violation", "bySender", src == p.sender, "error", err)
 		src.raw.SetWriteDeadline(time.Now().Add(lostFlushWait))
-		src.out.finish(closeFrame(int(ws.StatusProtocolError), protocol.Error()))
+		src.out.finish(closeFrame(int(ws.StatusProtocolError), trackedReason(protocol.Error(), p.id)))
 		<-src.out.drained
 	}
 	return err
@@ -167,9 +182,9 @@ func (p *pair) forwardClose(src, dst *peer, payload []byte) {
 	frame := compile(ws.OpClose, payload)
 	echo := frame
 	if p.server.RewriteCloseCodes {
-		frame = closeFrame(int(ws.StatusGoingAway), "The sender closed the connection")
+		frame = closeFrame(int(ws.StatusGoingAway), trackedReason("The sender closed the connection", p.id))
 		if dst == p.sender {
-			frame = closeFrame(int(ws.StatusNormalClosure), "The listener closed the connection")
+			frame = closeFrame(int(ws.StatusNormalClosure), trackedReason("The listener closed the connection", p.id))
 		}
 	}
 	p.endDirection(dst, frame)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,9 @@ type peer struct {
 	// After the upgrade.
 	extended bool // an extension was agreed, so that data frames may have RSV bits
 	out      *outbox
-	seen     atomic.Int64 // when a frame last came or went, in Unix ns
+	finished chan struct{} // closed when nothing more will come: after a Close, or at the end
+	finish   func()        // closes it, once or more often
+	seen     atomic.Int64  // when a frame last came or went, in Unix ns
 
 	pongEvery time.Duration
 	pingEvery time.Duration // 0 = never
@@ -42,6 +45,8 @@ func newPeer(raw net.Conn, config *tls.Config) *peer {
 func (p *peer) upgraded(s *Server) {
 	p.raw.SetDeadline(time.Time{})
 	p.out = newOutbox(s.buffer(), &s.rings)
+	p.finished = make(chan struct{})
+	p.finish = sync.OnceFunc(func() { close(p.finished) })
 	p.pongEvery = s.pongInterval()
 	p.touch()
 }

@@ -103,6 +103,8 @@ func readRequest(p *peer) (*request, error) {
 
 func (s *Server) dispatch(ctx context.Context, r *request) verdict {
 	switch {
+	case s.drains():
+		return s.refuse(r, http.StatusServiceUnavailable, shuttingDown)
 	case r.path != "" && r.action == "connect":
 		return s.connect(ctx, r)
 	case r.path != "" && r.action == "accept":

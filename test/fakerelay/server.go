@@ -43,13 +43,18 @@ type Server struct {
 	Logger *slog.Logger        // nil = no logs
 
 	mu       sync.Mutex
+	ln       net.Listener
 	hybrids  map[string]*hybrid
+	controls map[*channel]struct{}
 	pending  map[string]*pending // by accept id
+	pairs    map[*pair]struct{}
 	conns    map[net.Conn]struct{}
+	draining bool
 	stopped  bool
 	connects []Connect
 	attempts map[string]int
 
+	left     chan struct{} // a control channel or a joined connection has ended
 	wg       sync.WaitGroup
 	rings    sync.Pool
 	open     atomic.Int64
@@ -82,10 +87,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	for _, e := range s.Entities {
 		s.addLocked(e)
 	}
+	s.ln = ln
 	s.conns = map[net.Conn]struct{}{}
+	s.controls = map[*channel]struct{}{}
 	s.pending = map[string]*pending{}
+	s.pairs = map[*pair]struct{}{}
 	s.attempts = map[string]int{}
-	s.stopped = false
+	s.left = make(chan struct{}, 1)
+	s.draining, s.stopped = false, false
 	s.mu.Unlock()
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -118,6 +127,9 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, config *tls.Config
 				raw.Close()
 			}
 			return nil
+		case errors.Is(err, net.ErrClosed) && s.drains():
+			<-ctx.Done()
+			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
@@ -131,6 +143,12 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, config *tls.Config
 			s.wg.Go(func() { s.serveConn(ctx, newPeer(raw, config)) })
 		}
 	}
+}
+
+func (s *Server) drains() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
 }
 
 // track makes raw one of the connections that the end of Serve resets.
