@@ -10,13 +10,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-const (
-	shuttingDown = "The relay is shutting down"
-	// farewellWait bounds the wait for the peers of a connection that the relay has
-	// closed: what they still send has to be read, or the Close that is on its way to
-	// them is lost in a reset.
-	farewellWait = 2 * time.Second
-)
+const shuttingDown = "The relay is shutting down"
 
 // Drain ends the service in order. Control channels get Close 1001 and senders
 // that wait 503, new connections are not taken, and those that are joined go on
@@ -50,7 +44,7 @@ func (s *Server) Drain(ctx context.Context) {
 	for _, p := range pairs {
 		p.shutDown()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*closeWait)
 	defer cancel()
 	s.emptied(ctx)
 }
@@ -82,7 +76,8 @@ func (p *pair) shutDown() {
 	p.endDirection(p.listener, frame)
 }
 
-// linger reads on, after shutDown, until both peers have closed.
+// linger reads on, after shutDown, until both peers have closed. Unread, what they
+// still send would turn the end into a reset, which takes the Close with it.
 func (p *pair) linger() {
 	p.mu.Lock()
 	farewell := p.farewell && !p.lost
@@ -90,7 +85,7 @@ func (p *pair) linger() {
 	if !farewell {
 		return
 	}
-	timer := time.NewTimer(farewellWait)
+	timer := time.NewTimer(closeWait)
 	defer timer.Stop()
 	for _, x := range []*peer{p.sender, p.listener} {
 		select {

@@ -43,11 +43,11 @@ func (s *Server) addLocked(e Entity) {
 		s.hybrids = map[string]*hybrid{}
 	}
 	now := s.now()
-	if h := s.hybrids[e.Path]; h != nil {
+	if h := s.hybrids[s.key(e.Path)]; h != nil {
 		h.Entity, h.updated = e, now
 		return
 	}
-	s.hybrids[e.Path] = &hybrid{Entity: e, created: now, updated: now}
+	s.hybrids[s.key(e.Path)] = &hybrid{Entity: e, created: now, updated: now}
 }
 
 // DeleteEntity removes an entity. Its listeners get Close 1001; joined
@@ -55,7 +55,7 @@ func (s *Server) addLocked(e Entity) {
 func (s *Server) DeleteEntity(path string) {
 	s.mu.Lock()
 	channels := s.dismissLocked(path)
-	delete(s.hybrids, path)
+	delete(s.hybrids, s.key(path))
 	s.mu.Unlock()
 	for _, c := range channels {
 		c.endTracked(int(ws.StatusGoingAway), "The endpoint was deleted")
@@ -73,8 +73,16 @@ func (s *Server) CloseListeners(path string, code int, reason string) {
 	}
 }
 
+// key is what a path is compared by.
+func (s *Server) key(path string) string {
+	if s.IgnoreNameCase {
+		return strings.ToLower(path)
+	}
+	return path
+}
+
 func (s *Server) dismissLocked(path string) []*channel {
-	h := s.hybrids[path]
+	h := s.hybrids[s.key(path)]
 	if h == nil {
 		return nil
 	}
@@ -87,7 +95,7 @@ func (s *Server) dismissLocked(path string) []*channel {
 func (s *Server) ListenerCount(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.hybrids[path]; h != nil {
+	if h := s.hybrids[s.key(path)]; h != nil {
 		return len(h.listeners)
 	}
 	return 0
@@ -97,7 +105,7 @@ func (s *Server) ListenerCount(path string) int {
 // and returns the rest, which begins with a slash if it is not empty.
 func (s *Server) lookup(path string) (h *hybrid, rest string) {
 	for name := path; name != ""; {
-		if h := s.hybrids[name]; h != nil {
+		if h := s.hybrids[s.key(name)]; h != nil {
 			return h, path[len(name):]
 		}
 		name = name[:max(0, strings.LastIndexByte(name, '/'))]

@@ -42,6 +42,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 		dst.out.commit(m)
 		count.Add(int64(m))
 		src.touch()
+		dst.touch()
 		at += int64(m)
 		n -= int64(m)
 		if readErr != nil {

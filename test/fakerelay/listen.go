@@ -15,7 +15,7 @@ const (
 	// defaultTokenGrace is how long the service was seen to keep a channel whose token has expired.
 	defaultTokenGrace = 5 * time.Minute
 	// closeWait bounds the wait for the answer to a Close.
-	closeWait = 5 * time.Second
+	closeWait = 2 * time.Second
 	// maxCommand bounds what a listener may send as one message; the protocol's own limit is 64 kB.
 	maxCommand = 128 << 10
 )
@@ -50,14 +50,14 @@ func (s *Server) listen(r *request) verdict {
 		c.host = r.Host
 	}
 	c.upgraded(s)
+	c.idleCut = s.IdleCut
+	c.touch()
 	if no := s.enlist(c, r); no.status != 0 {
 		return s.refuse(r, no.status, no.text)
 	}
 	defer s.leave(c)
-	if !expires.IsZero() {
-		c.expiry = time.AfterFunc(expires.Sub(s.now())+s.tokenGrace(), c.expire)
-		defer c.stopExpiry()
-	}
+	s.keepUntil(c, expires)
+	defer s.keepUntil(c, time.Time{})
 	s.wg.Go(func() {
 		if err := c.write(); err != nil {
 			c.drop()
@@ -153,33 +153,30 @@ func (s *Server) command(c *channel, host string, message []byte) {
 	if err := json.Unmarshal(message, &m); err != nil || m.RenewToken == nil {
 		return
 	}
-	if s.StaticBearer != "" && m.RenewToken.Token == s.StaticBearer {
-		c.stopExpiry()
-		return
-	}
 	expires, no := s.authorizeToken(m.RenewToken.Token, host, c.path, toListen)
 	if no.status != 0 {
 		s.logger().Info("token renewal refused", "entity", c.path, "reason", no.text)
 		c.endTracked(int(ws.StatusPolicyViolation), no.text)
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.expiry != nil {
-		c.expiry.Reset(time.Until(expires) + s.tokenGrace())
-	}
+	s.keepUntil(c, expires)
 }
 
-func (c *channel) expire() {
-	c.endTracked(int(ws.StatusPolicyViolation), "ExpiredToken: The token is expired")
-}
-
-func (c *channel) stopExpiry() {
+// keepUntil lets the channel live as long as its token, and the grace. The zero
+// time is no end.
+func (s *Server) keepUntil(c *channel, expires time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.expiry != nil {
 		c.expiry.Stop()
 	}
+	if !expires.IsZero() {
+		c.expiry = time.AfterFunc(expires.Sub(s.now())+s.tokenGrace(), c.expire)
+	}
+}
+
+func (c *channel) expire() {
+	c.endTracked(int(ws.StatusPolicyViolation), "ExpiredToken: The token is expired")
 }
 
 // end sends a Close frame; the reader ends when it is answered. Code 0 drops

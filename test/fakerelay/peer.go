@@ -51,7 +51,8 @@ func (p *peer) upgraded(s *Server) {
 	p.touch()
 }
 
-// touch notes traffic, for IdleCut.
+// touch notes traffic, for IdleCut: all that comes, and data that goes. What the
+// relay sends by the clock keeps nothing open.
 func (p *peer) touch() {
 	if p.idleCut > 0 {
 		p.seen.Store(time.Now().UnixNano())
@@ -125,7 +126,6 @@ func (p *peer) flush() (done bool) {
 		}
 		_, err := p.tls.Write(b)
 		p.out.release(len(b), err)
-		p.touch()
 	}
 }
 
