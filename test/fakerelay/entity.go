@@ -14,6 +14,7 @@ type Entity struct {
 	Anonymous    bool   // senders need no token ("requires client authorization" is off)
 	UserMetadata string // as in the portal: [{"key":"endpoint","value":"host:port"}]
 	Rules        []Rule
+	Created      time.Time // as the description tells it; zero = when it is added
 }
 
 // Rule is an authorization rule: a named key and what its holder may do.
@@ -43,11 +44,15 @@ func (s *Server) addLocked(e Entity) {
 		s.hybrids = map[string]*hybrid{}
 	}
 	now := s.now()
+	created := e.Created
+	if created.IsZero() {
+		created = now
+	}
 	if h := s.hybrids[s.key(e.Path)]; h != nil {
 		h.Entity, h.updated = e, now
 		return
 	}
-	s.hybrids[s.key(e.Path)] = &hybrid{Entity: e, created: now, updated: now}
+	s.hybrids[s.key(e.Path)] = &hybrid{Entity: e, created: created, updated: created}
 }
 
 // DeleteEntity removes an entity. Its listeners get Close 1001; joined
