@@ -212,8 +212,10 @@ func TestAListenerLostBeforeItAcceptsIsTriedAgain(t *testing.T) {
 	w := start(t, func(s *fakerelay.Server) { s.AcceptTimeout = 30 * time.Second })
 	w.listen(t, fakelistener.NeverRendezvous, echo)
 	go func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
 		for len(w.relay.Connects()) == 0 {
-			time.Sleep(5 * time.Millisecond)
+			<-tick.C
 		}
 		w.relay.CloseListeners("orders-hc", 0, "")
 	}()

@@ -171,9 +171,11 @@ func TestServiceIsBackAfterARestart(t *testing.T) {
 			if n, err := open.Read(make([]byte, 1)); n != 0 || err == nil || !strings.Contains(err.Error(), "reset") {
 				t.Errorf("the app's open connection: %d bytes, %v; want a reset", n, err)
 			}
-			time.Sleep(how.away)
+			<-time.After(how.away)
 			d = run(whole, bin, args...)
 			back := time.Now()
+			again := time.NewTicker(50 * time.Millisecond)
+			defer again.Stop()
 			for _, endpoint := range endpoints {
 				for {
 					err := works(dial, endpoint)
@@ -183,7 +185,7 @@ func TestServiceIsBackAfterARestart(t *testing.T) {
 					if time.Since(back) > 10*time.Second {
 						t.Fatalf("%s is not back after %v: %v", endpoint, time.Since(back), err)
 					}
-					time.Sleep(50 * time.Millisecond)
+					<-again.C
 				}
 			}
 			t.Logf("back after %v", time.Since(back))

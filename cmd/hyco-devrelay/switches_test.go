@@ -184,13 +184,15 @@ func TestIdleCutSparesTheRelaysOwnListeners(t *testing.T) {
 	const cut = 800 * time.Millisecond
 	d := run(t, program(t, "hyco-devrelay"), "-listen", "127.0.0.1:0", "-idle-cut", cut.String(), "echo-hc=echo.example:7@"+echo(t))
 	sender := rule(d.line("HYCO_CONNECTION_0_CONNECTION_STRING="))
-	time.Sleep(2 * cut) // nobody is connected but the listener
+	<-time.After(2 * cut) // nobody is connected but the listener
 	c, resp := d.request(d.token(sender, time.Now().Add(time.Hour)), "/$hc/echo-hc")
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("%s\n%s", resp.Status, d.stderr.String())
 	}
+	tick := time.NewTicker(cut / 2)
+	defer tick.Stop()
 	for range 4 { // a sender that pings is not cut
-		time.Sleep(cut / 2)
+		<-tick.C
 		c.WriteFrame(ws.OpPing, true, nil)
 	}
 	c.WriteFrame(ws.OpBinary, true, []byte("still"))
