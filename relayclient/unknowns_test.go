@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"testing"
@@ -206,17 +207,27 @@ func TestHalfCloseWithCodesPassedOnAndRewritten(t *testing.T) {
 	}
 }
 
+// lineSignal tells when the relay logs that it has told a listener of a sender.
+type lineSignal chan struct{}
+
+func (s lineSignal) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("msg=invited")) {
+		s <- struct{}{}
+	}
+	return len(p), nil
+}
+
 // A listener that is lost while a dial waits for it costs one more attempt, not the
 // 30 s that the relay gives a listener to come.
 func TestAListenerLostBeforeItAcceptsIsTriedAgain(t *testing.T) {
-	w := start(t, func(s *fakerelay.Server) { s.AcceptTimeout = 30 * time.Second })
+	invited := make(lineSignal, 1)
+	w := start(t, func(s *fakerelay.Server) {
+		s.AcceptTimeout = 30 * time.Second
+		s.Logger = slog.New(slog.NewTextHandler(invited, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
 	w.listen(t, fakelistener.NeverRendezvous, echo)
 	go func() {
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for len(w.relay.Connects()) == 0 {
-			<-tick.C
-		}
+		<-invited
 		w.relay.CloseListeners("orders-hc", 0, "")
 	}()
 	last := make(chan struct{})
