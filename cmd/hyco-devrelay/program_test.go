@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +29,7 @@ type devrelay struct {
 	stderr lockedBuffer
 	caFile string
 	roots  *x509.CertPool
+	ca     *x509.Certificate // the one in roots
 	host   string // name and port in its connection strings
 }
 
@@ -79,6 +81,11 @@ func run(t *testing.T, bin string, args ...string) *devrelay {
 		t.Fatal(err)
 	}
 	d.roots.AppendCertsFromPEM(caPEM)
+	if block, _ := pem.Decode(caPEM); block != nil {
+		if d.ca, err = x509.ParseCertificate(block.Bytes); err != nil {
+			t.Fatal(err)
+		}
+	}
 	d.host, _, _ = strings.Cut(d.line("HYCO_CONNECTION_0_CONNECTION_STRING=Endpoint=sb://"), "/")
 	return d
 }
@@ -115,8 +122,12 @@ func rule(connectionString string) fakerelay.Rule {
 
 // token is one of the rule for the whole namespace, that ends at the time.
 func (d *devrelay) token(r fakerelay.Rule, ends time.Time) http.Header {
+	return http.Header{"ServiceBusAuthorization": {d.tokenText(r, ends)}}
+}
+
+func (d *devrelay) tokenText(r fakerelay.Rule, ends time.Time) string {
 	name, _, _ := net.SplitHostPort(d.host)
-	return http.Header{"ServiceBusAuthorization": {fakerelay.SAS("http://"+name+"/", r, ends)}}
+	return fakerelay.SAS("http://"+name+"/", r, ends)
 }
 
 // request sends a websocket handshake and returns the answer.

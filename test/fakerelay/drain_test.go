@@ -30,7 +30,7 @@ func TestReasonOfACloseFitsIntoItsFrameWithTheTrackingID(t *testing.T) {
 	const id = "3e4c7436-b482-4545-9ceb-ba78219e8bec"
 	b := newBench(t, &fakerelay.Server{})
 	ctl, _ := b.request(b.token(listenRule), "/$hc/orders-hc?sb-hc-action=listen&sb-hc-id="+id)
-	ctl.WriteFrame(ws.OpText, true, []byte(`{"renewToken":{"token":"`+b.token(sendRule)["ServiceBusAuthorization"][0]+`"}}`))
+	ctl.WriteFrame(ws.OpText, true, []byte(`{"renewToken":{"token":"`+fakerelay.SAS(audience, sendRule, time.Now().Add(time.Hour))+`"}}`))
 	h, payload, err := ctl.ReadFrame()
 	if err != nil || h.OpCode != ws.OpClose || len(payload) > 125 {
 		t.Fatalf("got %+v %v", h, err)
