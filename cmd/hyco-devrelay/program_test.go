@@ -30,7 +30,7 @@ type devrelay struct {
 	caFile string
 	roots  *x509.CertPool
 	ca     *x509.Certificate // the one in roots
-	host   string // name and port in its connection strings
+	host   string            // name and port in its connection strings
 }
 
 type lockedBuffer struct {

@@ -57,19 +57,6 @@ func (s settings) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	return d.run(ctx, ln, server, stdout)
 }
 
-// identify completes keys and certificate, and keeps them if that is wanted.
-func (s *settings) identify() error {
-	s.keep()
-	var err error
-	if s.certificate, s.caPEM, err = s.state.certificate(s.hosts); err != nil || s.stateDir == "" {
-		return err
-	}
-	if err := s.state.save(s.stateDir); err != nil {
-		return fmt.Errorf("-state %s: %w", s.stateDir, err)
-	}
-	return nil
-}
-
 // devrelay is a relay about to run.
 type devrelay struct {
 	settings
@@ -158,9 +145,13 @@ func (d *devrelay) hybridConnection(e entity) fakerelay.Entity {
 		}
 	}
 	h.Anonymous = slices.ContainsFunc(d.anonymous, func(path string) bool { return d.same(path, e.path) })
-	if text, ok := d.metadata[e.path]; ok {
-		h.UserMetadata = text
-	} else if e.endpoint != "" {
+	given := false
+	for path, text := range d.metadata {
+		if d.same(path, e.path) {
+			h.UserMetadata, given = text, true
+		}
+	}
+	if !given && e.endpoint != "" {
 		// What App Service and the Hybrid Connection Manager read.
 		metadata, err := json.Marshal([]map[string]string{{"key": "endpoint", "value": e.endpoint}})
 		if err == nil {

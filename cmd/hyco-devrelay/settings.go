@@ -4,17 +4,13 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -53,6 +49,9 @@ and -names.
 
 flags:
 `
+
+// The rules of every entity, as App Service names them.
+const senderRule, listenerRule = "defaultSender", "defaultListener"
 
 // settings are the arguments, checked.
 type settings struct {
@@ -246,77 +245,6 @@ func (s *settings) named(path string) bool {
 // same compares paths as the relay does.
 func (s *settings) same(a, b string) bool {
 	return a == b || s.names.is("any-case") && strings.EqualFold(a, b)
-}
-
-// contradictions are flags that do not go together, or with the entities.
-func (s *settings) contradictions(fault func(string, ...any)) {
-	for _, path := range slices.Sorted(maps.Keys(s.metadata)) {
-		if !s.named(path) {
-			fault("-metadata %s=…: no such entity is named", path)
-		}
-	}
-	for _, path := range s.anonymous {
-		if !s.named(path) {
-			fault("-anonymous %s: no such entity is named", path)
-		}
-	}
-	seen := map[string]bool{}
-	for _, r := range s.rules {
-		switch {
-		case r.entity != "" && !s.named(r.entity):
-			fault("-rule %s: no such entity is named", r.name())
-		case r.Name == senderRule || r.Name == listenerRule:
-			fault("-rule %s: every entity has this rule; -send-key and -listen-key set its key", r.name())
-		case seen[r.name()]:
-			fault("-rule %s: was given before", r.name())
-		}
-		seen[r.name()] = true
-	}
-}
-
-const senderRule, listenerRule = "defaultSender", "defaultListener"
-
-// keep completes the keys from the state, and the state by what it is to keep.
-func (s *settings) keep() {
-	if s.sendKeys == "" {
-		s.sendKey = s.state.key(senderRule, s.sendKey)
-	}
-	s.listenKey = s.state.key(listenerRule, s.listenKey)
-	for i := range s.rules {
-		s.rules[i].Key = s.state.key(s.rules[i].name(), s.rules[i].Key)
-	}
-	for i := range s.entities {
-		s.entities[i].created = s.state.createdAt(s.entities[i].path, time.Now().Add(s.clockOffset))
-	}
-}
-
-// readPublicKey reads an RSA public key, or that of a certificate.
-func readPublicKey(path string) (*rsa.PublicKey, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("holds no PEM")
-	}
-	var key any
-	if block.Type == "CERTIFICATE" {
-		var cert *x509.Certificate
-		if cert, err = x509.ParseCertificate(block.Bytes); err == nil {
-			key = cert.PublicKey
-		}
-	} else {
-		key, err = x509.ParsePKIXPublicKey(block.Bytes)
-	}
-	if err != nil {
-		return nil, err
-	}
-	public, ok := key.(*rsa.PublicKey)
-	if !ok {
-		return nil, errors.New("is not an RSA key")
-	}
-	return public, nil
 }
 
 // entityName is what azbridge allows, too.

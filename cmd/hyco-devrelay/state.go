@@ -43,6 +43,33 @@ type identity struct {
 	Key         string `json:"key"`
 }
 
+// identify completes keys and certificate, and keeps them if that is wanted.
+func (s *settings) identify() error {
+	s.keep()
+	var err error
+	if s.certificate, s.caPEM, err = s.state.certificate(s.hosts); err != nil || s.stateDir == "" {
+		return err
+	}
+	if err := s.state.save(s.stateDir); err != nil {
+		return fmt.Errorf("-state %s: %w", s.stateDir, err)
+	}
+	return nil
+}
+
+// keep completes the keys from the state, and the state by what it is to keep.
+func (s *settings) keep() {
+	if s.sendKeys == "" {
+		s.sendKey = s.state.key(senderRule, s.sendKey)
+	}
+	s.listenKey = s.state.key(listenerRule, s.listenKey)
+	for i := range s.rules {
+		s.rules[i].Key = s.state.key(s.rules[i].name(), s.rules[i].Key)
+	}
+	for i := range s.entities {
+		s.entities[i].created = s.state.createdAt(s.entities[i].path, time.Now().Add(s.clockOffset))
+	}
+}
+
 // loadState reads the state in dir, which may be empty or missing. Without a name it
 // is a state that is not kept.
 func loadState(dir string) (*state, error) {
