@@ -161,12 +161,16 @@ func fails(t *testing.T, bin string, args ...string) string {
 	return string(out)
 }
 
+// built is the folder of the programs, empty until a test has needed one.
+var built string
+
 // programs are built once for all tests.
 var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "hyco-devrelay-test-")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	cmd := exec.Command("go", "build", "-o", dir+"/", "hyco-sidecar/cmd/hyco-devrelay", "hyco-sidecar/cmd/hyco-sidecar")
 	cmd.Stderr = os.Stderr
 	return dir, cmd.Run()
@@ -183,8 +187,8 @@ func program(t *testing.T, name string) string {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := programs(); err == nil {
-		os.RemoveAll(dir)
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
