@@ -72,14 +72,15 @@ type Listener struct {
 
 const (
 	firstBackOff = time.Second
-	lastBackOff  = 5 * time.Second
+	lastBackOff  = 2 * time.Second
 	// acceptTimeout is what the .NET library gives a rendezvous.
 	acceptTimeout = 20 * time.Second
 )
 
 // Serve stays registered until ctx ends, and then returns nil when all its
 // connections are closed. When the relay is lost or refuses, it tries again
-// after 1 s, 2 s, 4 s, and every 5 s. An unusable ConnectionString or
+// after 1 s, and then every 2 s: a relay that is started again has its listeners
+// back well before an app gives up. An unusable ConnectionString or
 // Personality is the only error.
 func (l *Listener) Serve(ctx context.Context) error {
 	e, err := parseEndpoint(l.ConnectionString)

@@ -40,8 +40,10 @@ func (l *Listener) serveInvitation(ctx context.Context, i invitation) {
 		}
 	}
 	header := http.Header{}
-	if offered, ok := i.ConnectHeaders["Sec-Websocket-Protocol"]; ok {
-		header.Set("Sec-WebSocket-Protocol", firstOf(offered))
+	for name, offered := range i.ConnectHeaders { // spelled as the sender did
+		if strings.EqualFold(name, "Sec-WebSocket-Protocol") {
+			header.Set("Sec-WebSocket-Protocol", firstOf(offered))
+		}
 	}
 	address := i.Address
 	if l.personality() == Reject {
