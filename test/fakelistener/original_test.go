@@ -163,7 +163,7 @@ func TestPersonalitiesEqualTheirOriginals(t *testing.T) {
 				}
 				s := newSite(t, o.listenerFor(personality), &fakerelay.Server{})
 				s.serveTargets()
-				events := afterUpgrade(r.Sender)
+				events := r.AfterUpgrade()
 				if o.upTo > 0 {
 					t.Logf("%d of %d events are played: %s", o.upTo, len(events), o.differs)
 					events = events[:o.upTo]

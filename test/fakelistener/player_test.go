@@ -18,16 +18,6 @@ import (
 	"hyco-sidecar/test/transcript"
 )
 
-// afterUpgrade is what follows the answer 101.
-func afterUpgrade(events []transcript.Event) []transcript.Event {
-	for i, e := range events {
-		if e.Kind == transcript.HTTP && !e.Near {
-			return events[i+1:]
-		}
-	}
-	return nil
-}
-
 // player is a sender that does what the sender of a recording did, and wants from the
 // far side what it did then.
 type player struct {

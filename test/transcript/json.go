@@ -53,10 +53,16 @@ func (t *Transcript) addJSON(line string) error {
 		e.Text, e.Frames, e.Bytes, e.Largest = text(0) == "text", int(number(2)), number(3), number(4)
 	case Close: // fin, length, code, reason
 		e.Code, e.Reason = int(number(2)), text(3)
-	case "tcp", "end": // the same end, as TCP and as TLS saw it
+	case "tcp":
+		return nil // the end that the next line tells of as TLS saw it
+	case "end":
 		e.Kind = Ended
-		if text(0) == "RST" {
+		switch text(0) {
+		case "RST":
 			e.Kind = Broken
+		case "close_notify":
+		default:
+			e.Abrupt = true
 		}
 	default:
 		return fmt.Errorf("unknown kind %q", kind)

@@ -49,6 +49,7 @@ type Event struct {
 	Code   int    // Close
 	Reason string // Close
 	Line   string // HTTP
+	Abrupt bool   // Ended: by a FIN alone, without TLS's close_notify
 }
 
 // Transcript is one recorded connection.
@@ -113,4 +114,14 @@ func (t *Transcript) Note(prefix string) string {
 		}
 	}
 	return ""
+}
+
+// AfterUpgrade is what follows the answer 101 on the sender's leg.
+func (t *Transcript) AfterUpgrade() []Event {
+	for i, e := range t.Sender {
+		if e.Kind == HTTP && !e.Near {
+			return t.Sender[i+1:]
+		}
+	}
+	return nil
 }
