@@ -168,8 +168,9 @@ func (d *devrelay) listenerFor(e entity, address string) *fakelistener.Listener 
 		ConnectionString: fakerelay.ConnectionString(d.host, fakerelay.Entity{Path: e.path}, d.listener),
 		RootCAs:          d.roots,
 		Personality:      d.personality,
-		PortName:         d.portName,
+		PortNames:        d.portNames(),
 		RelayAddress:     address,
+		DialTimeout:      d.dialTimeout,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", e.dial)
 		},

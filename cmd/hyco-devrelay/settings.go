@@ -63,7 +63,8 @@ type settings struct {
 	certificate    tls.Certificate // see identify
 	caPEM          []byte
 	personality    fakelistener.Personality
-	portName       string // of azbridge; empty = any
+	portName       string        // of azbridge, several with commas; empty = any
+	dialTimeout    time.Duration // of the listeners; 0 = the system's
 	sendKey        string
 	sendKeys       string // file; empty = sendKey is all
 	listenKey      string
@@ -89,7 +90,7 @@ type entity struct {
 }
 
 var personalities = []fakelistener.Personality{
-	fakelistener.HCM, fakelistener.HalfClose, fakelistener.Azbridge, fakelistener.Aztunnel, fakelistener.NodeLike, fakelistener.Reject, fakelistener.NeverRendezvous,
+	fakelistener.HCM, fakelistener.HCMService, fakelistener.HalfClose, fakelistener.DotnetRaw, fakelistener.Azbridge, fakelistener.Aztunnel, fakelistener.NodeLike, fakelistener.Reject, fakelistener.NeverRendezvous,
 }
 
 // parse reads the arguments and reports all their faults together, each on a
@@ -105,7 +106,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.caFile, "ca-file", "", "`file` to write the CA certificate to (default hyco-devrelay-ca.pem, or ca.pem in the folder of -state)")
 	f.StringVar(&s.stateDir, "state", "", "`folder` to keep CA, certificate and keys in over a restart (default none)")
 	f.StringVar(&personality, "personality", string(fakelistener.HCM), "`kind` of listener: "+personalityNames())
-	f.StringVar(&s.portName, "port-name", "", "`name` of the port that an azbridge listener serves (default any)")
+	f.StringVar(&s.portName, "port-name", "", "`names` of the ports that an azbridge listener serves, with commas (default any)")
+	f.DurationVar(&s.dialTimeout, "dial-timeout", 0, "`time` that a listener gives its target (default the system's, as Hybrid Connection Manager: over two minutes on Linux)")
 	f.StringVar(&s.sendKey, "send-key", "", "`key` of the rule defaultSender (default that of -state, or random)")
 	f.StringVar(&s.sendKeys, "send-keys", "", "`file` with one or two keys of defaultSender, a line each, instead of -send-key; SIGHUP reads it again")
 	f.StringVar(&s.listenKey, "listen-key", "", "`key` of the rule defaultListener (default that of -state, or random)")
@@ -284,6 +286,14 @@ func splitAddress(address string, least int) (host string, err error) {
 		return "", fmt.Errorf("the port must be a number from %d to 65535", least)
 	}
 	return host, nil
+}
+
+// portNames are those of portName.
+func (s settings) portNames() []string {
+	if s.portName == "" {
+		return nil
+	}
+	return strings.Split(s.portName, ",")
 }
 
 func personalityNames() string {

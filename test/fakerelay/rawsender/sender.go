@@ -147,8 +147,13 @@ func (c *Conn) ReadFrame() (ws.Header, []byte, error) {
 		return h, nil, err
 	}
 	payload := make([]byte, h.Length)
-	if n, err := io.ReadFull(c.br, payload); err != nil {
-		return h, payload[:n], io.ErrUnexpectedEOF
+	for n := 0; n < len(payload); {
+		c.TLS.SetReadDeadline(time.Now().Add(Patience)) // a large frame may come slowly
+		m, err := io.ReadFull(c.br, payload[n:min(len(payload), n+1<<20)])
+		n += m
+		if err != nil {
+			return h, payload[:n], io.ErrUnexpectedEOF
+		}
 	}
 	return h, payload, nil
 }
