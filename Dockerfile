@@ -13,7 +13,7 @@ FROM build AS build-devrelay
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags=-s -o /hyco-devrelay ./cmd/hyco-devrelay && mkdir /relay
 
 # For development: deploy/compose. Its health check needs a shell, and a new volume
-# at /relay takes the folder's owner over, who writes the CA there.
+# at /relay takes the folder's owner over, who keeps CA and keys there.
 FROM busybox AS hyco-devrelay
 COPY --from=build-devrelay /hyco-devrelay /hyco-devrelay
 COPY --from=build-devrelay --chown=65532:65532 /relay /relay

@@ -81,7 +81,7 @@ func exchange(t *testing.T, conn *relayclient.Conn, question string) string {
 
 func TestAzbridgeIsToldThePort(t *testing.T) {
 	w := start(t, nil)
-	w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Azbridge, PortName: "sql", Dial: target(t, func(c *net.TCPConn) {
+	w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Azbridge, PortNames: []string{"sql"}, Dial: target(t, func(c *net.TCPConn) {
 		defer c.Close()
 		io.WriteString(c, "hello ") // the server speaks first
 		io.Copy(c, c)
@@ -109,7 +109,7 @@ func TestAzbridgeRefusals(t *testing.T) {
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			w := start(t, nil)
-			w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Azbridge, PortName: "sql", Answer: test.answer, Dial: target(t, echo)})
+			w.listenWith(t, &fakelistener.Listener{Personality: fakelistener.Azbridge, PortNames: []string{"sql"}, Answer: test.answer, Dial: target(t, echo)})
 			failed := w.fails(t, t.Context(), w.opening(relayclient.Azbridge("orders")))
 			if failed.Reason() != test.reason || !strings.Contains(failed.Error(), test.report) ||
 				failed.Stage != relayclient.StageOpening || failed.Temporary() || failed.Attempts != 1 {

@@ -108,7 +108,7 @@ func serve(t *testing.T, f func(context.Context) error) {
 
 // listen starts a listener of the given personality in front of target, which
 // is called with every connection and closes it.
-func (w *world) listen(t *testing.T, p fakelistener.Personality, target func(*net.TCPConn)) {
+func (w *world) listen(t *testing.T, p fakelistener.Personality, target func(*net.TCPConn), adjust ...func(*fakelistener.Listener)) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,6 +134,9 @@ func (w *world) listen(t *testing.T, p fakelistener.Personality, target func(*ne
 			return (&net.Dialer{}).DialContext(ctx, "tcp", ln.Addr().String())
 		},
 		Online: func() { online <- struct{}{} },
+	}
+	for _, f := range adjust {
+		f(l)
 	}
 	serve(t, l.Serve)
 	<-online

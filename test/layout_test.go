@@ -51,7 +51,7 @@ var homes = map[string][]string{
 	"github.com/google/nftables":                                {"cmd/hyco-sidecar/capture"},
 	"github.com/google/nftables/binaryutil":                     {"cmd/hyco-sidecar/capture"},
 	"github.com/google/nftables/expr":                           {"cmd/hyco-sidecar/capture"},
-	"github.com/gobwas/ws":                                      {"test/fakerelay", "test/fakelistener", "test/fakerelay/rawsender"},
+	"github.com/gobwas/ws":                                      {"test/fakerelay", "test/fakelistener", "test/fakerelay/rawsender", "test/replay"},
 }
 
 // libraries never import each other nor the programs: they share only types of the

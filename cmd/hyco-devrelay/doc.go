@@ -2,6 +2,6 @@
 // hyco-sidecar without Azure: a relay with one Hybrid Connection Manager like
 // listener for each hybrid connection that has a target.
 //
-// It is not a relay for production: its certificate is made at every start,
-// its keys are printed, and nothing in it is hardened.
+// It is not a relay for production: its keys are printed, and nothing in it is
+// hardened.
 package main

@@ -14,6 +14,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -26,6 +27,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case err != nil:
 		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	if err := s.identify(); err != nil {
+		fmt.Fprintf(stderr, "hyco-devrelay: %v\n", err)
 		return 2
 	}
 	if err := s.serve(ctx, stdout, stderr); err != nil {

@@ -139,7 +139,7 @@ func TestFaultyArgumentsAreReportedTogether(t *testing.T) {
 		t.Errorf("%v, want exit code 2", err)
 	}
 	for _, want := range []string{
-		`-listen "8443"`, `-personality "kind": choose one of hcm, halfclose, azbridge, aztunnel, node, reject, never-rendezvous`, `-accept-timeout 0s`, `-send-key: `,
+		`-listen "8443"`, `-personality "kind": choose one of hcm, hcm-v2-service, halfclose, dotnet-raw, azbridge, aztunnel, node, reject, never-rendezvous`, `-accept-timeout 0s`, `-send-key: `,
 		`"orders-hc=orders.corp.example": write ENTITY=HOST:PORT`, `"/lead": `, `"a=:80": `, `"b=host:99999": `,
 	} {
 		if !strings.Contains(string(out), "hyco-devrelay: "+want) {

@@ -2,6 +2,7 @@ package fakelistener
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -26,32 +27,35 @@ func (l *Listener) serveAztunnel(ctx context.Context, s *socket) {
 		Target   string
 		BridgeID string `json:"bridge_id"`
 	}
-	if err := json.Unmarshal(text, &asked); err != nil || asked.Version != 1 || asked.Target == "" || s.in.OpCode != ws.OpText {
-		l.logger().Info("no envelope", "bytes", len(text))
-		l.closeAsync(s)
-		return
-	}
 	answer := struct {
 		Version    int    `json:"version"`
 		OK         bool   `json:"ok"`
 		Error      string `json:"error,omitempty"`
 		Code       string `json:"code,omitempty"`
 		ListenerID string `json:"listener_id,omitempty"`
-	}{Version: 1, ListenerID: newGUID()}
-	target, err := l.reach(ctx, asked.Target)
-	if answer.OK = err == nil; !answer.OK {
-		answer.Error, answer.Code = err.Error(), aztunnelCode(err)
+	}{Version: 1, ListenerID: rand.Text()[:16]}
+	var target net.Conn
+	if err := json.Unmarshal(text, &asked); err != nil || asked.Version != 1 || asked.Target == "" {
+		l.logger().Info("no envelope", "bytes", len(text))
+		answer.Error = "invalid envelope"
+	} else if target, err = l.reach(ctx, asked.Target); err == nil {
+		answer.OK = true
+	} else if answer.Error, answer.Code = "connection failed", aztunnelCode(err); err == errNotAllowed {
+		answer.Error = "target not allowed"
 	}
 	text, _ = json.Marshal(answer) // of strings, which cannot fail
 	if err := s.writeFrame(ws.OpText, text); err != nil || target == nil {
 		if target != nil {
 			target.Close()
 		}
-		l.closeAsync(s)
+		l.closeWith(s, "done", aztunnelCloseWait)
 		return
 	}
 	l.bridge(ctx, s, target)
 }
+
+// aztunnelCloseWait is how long the original's library waits for the answer to a Close.
+const aztunnelCloseWait = 5 * time.Second
 
 var errNotAllowed = errors.New("target is not on the list")
 
@@ -59,7 +63,7 @@ func (l *Listener) reach(ctx context.Context, target string) (net.Conn, error) {
 	if l.Allow != nil && !l.Allow(target) {
 		return nil, errNotAllowed
 	}
-	return l.Dial(ctx)
+	return l.dialTarget(ctx)
 }
 
 // aztunnelCode is the original's word for a dial that failed; it has none for most.
@@ -83,30 +87,31 @@ func aztunnelCode(err error) string {
 	return ""
 }
 
-// bridge owns target. Whichever direction ends first ends the other.
+// maxAztunnelMessage is the most that a message may have: what the original's library
+// reads by default.
+const maxAztunnelMessage = 32 << 10
+
+// bridge owns target. Whichever direction ends first ends the other. A Close of the
+// sender is answered with its own code and reason; a target's end, orderly or not, is an
+// end of TLS without a Close. (One recording of seven of a target's end has a Close 1000
+// "done" before that: the original's two ways to leave are in a race.)
 func (l *Listener) bridge(ctx context.Context, s *socket, target net.Conn) {
+	s.replies, s.maxMessage = true, maxAztunnelMessage
 	stop := context.AfterFunc(ctx, func() { breakBoth(s, target) })
 	defer stop()
 	var pumps sync.WaitGroup
 	pumps.Go(func() {
-		if _, err := io.CopyBuffer(onlyWriter{target}, onlyReader{s}, make([]byte, 32<<10)); err != nil {
-			s.drop()
-		} else {
-			s.sendClose("")
-			s.finish()
+		_, err := io.CopyBuffer(onlyWriter{target}, onlyReader{s}, make([]byte, 32<<10))
+		if errors.Is(err, errTooLong) {
+			s.sendCode(ws.StatusMessageTooBig, "read limited at 32769 bytes")
 		}
+		s.finish()
 		target.Close()
 	})
 	pumps.Go(func() {
-		_, err := io.CopyBuffer(onlyWriter{s}, onlyReader{target}, make([]byte, 32<<10))
-		switch {
-		case errors.Is(err, net.ErrClosed): // by the other pump
-		case err != nil:
-			s.drop()
-		default:
-			s.raw.SetReadDeadline(time.Now().Add(l.closeWait()))
-			s.sendClose("")
-		}
+		io.CopyBuffer(onlyWriter{s}, onlyReader{target}, make([]byte, 32<<10))
+		s.finish()
+		target.Close()
 	})
 	pumps.Wait()
 }

@@ -20,18 +20,27 @@ type Personality string
 
 const (
 	// HCM is the Hybrid Connection Manager. It accepts first and dials then;
-	// it passes no end of stream on, in neither direction, and closes when
-	// both have ended. Messages are of 16 KiB at most. A target that cannot
-	// be reached looks like a Close 1000 without any data.
+	// it passes no end of stream on, in neither direction, nor a reset, and closes
+	// when both directions have ended. Messages are of 16 KiB at most. A target that
+	// cannot be reached looks like a Close 1000 without any data.
 	HCM Personality = "hcm"
+	// HCMService is HCM as its service starts it: the target is what the hybrid
+	// connection's metadata names, read as .NET reads it, and the process ends where
+	// that names none.
+	HCMService Personality = "hcm-v2-service"
 	// HalfClose is a careful program on the .NET library: every end of
 	// stream is passed on, and a reset becomes a lost connection.
 	HalfClose Personality = "halfclose"
-	// Azbridge is HalfClose after the preamble of azbridge -T.
+	// DotnetRaw is the .NET library itself: the connection's first byte says what
+	// it does, see Exercise.
+	DotnetRaw Personality = "dotnet-raw"
+	// Azbridge is azbridge -T: after its preamble it passes ends of stream on, and
+	// takes a target's reset for the end of a direction of which it says nothing.
 	Azbridge Personality = "azbridge"
 	// Aztunnel is aztunnel's listener: it dials what the sender's first message
-	// names, answers whether that worked, and ends both directions at the first
-	// Close or end of stream.
+	// names, answers whether that worked, takes messages of 32 KiB at most, and ends
+	// both directions when one ends: with a Close where the sender began, without
+	// one where the target did.
 	Aztunnel Personality = "aztunnel"
 	// NodeLike is a program on hyco-ws: a Close is answered at once, and
 	// ends both directions.
@@ -51,14 +60,18 @@ type Listener struct {
 	Personality      Personality    // zero = HCM
 
 	// Dial reaches the private target; ID tells for whom. The listener closes
-	// what it returns. It is not needed by Reject and NeverRendezvous.
+	// what it returns. It is not needed by Reject, NeverRendezvous, DotnetRaw, and
+	// HCMService, which dials what the metadata names.
 	Dial func(ctx context.Context) (net.Conn, error)
 
 	RejectStatus   int                      // of Reject; 0 = 400
 	RejectPhrase   string                   // of Reject; empty = "Rejected by user code"
 	HandshakeDelay time.Duration            // before every rendezvous
-	PortName       string                   // the one that Azbridge serves; empty = any. A number is another name for it
+	DialTimeout    time.Duration            // of the target; 0 = the system's, on Linux more than two minutes
+	PortNames      []string                 // that Azbridge serves; none = any. A number is another name for one that is alone
+	Datagrams      bool                     // of Azbridge: its ports forward UDP
 	Answer         []byte                   // of Azbridge instead of its own, before it closes
+	WriteTimeout   time.Duration            // of Azbridge towards a relay that takes nothing; 0 = 1 min
 	Allow          func(target string) bool // asked by Aztunnel; nil = yes
 	TokenLifetime  time.Duration            // of the token, renewed at three quarters of it; 0 = 1 h
 	PongInterval   time.Duration            // of unsolicited Pong frames; 0 = 210 s
@@ -72,22 +85,27 @@ type Listener struct {
 
 const (
 	firstBackOff = time.Second
-	lastBackOff  = 5 * time.Second
+	lastBackOff  = 2 * time.Second
 	// acceptTimeout is what the .NET library gives a rendezvous.
 	acceptTimeout = 20 * time.Second
 )
 
 // Serve stays registered until ctx ends, and then returns nil when all its
 // connections are closed. When the relay is lost or refuses, it tries again
-// after 1 s, 2 s, 4 s, and every 5 s. An unusable ConnectionString or
-// Personality is the only error.
+// after 1 s, and then every 2 s: a relay that is started again has its listeners
+// back well before an app gives up. An unusable ConnectionString or
+// Personality is an error, and so are metadata that HCMService cannot use.
 func (l *Listener) Serve(ctx context.Context) error {
 	e, err := parseEndpoint(l.ConnectionString)
 	if err != nil {
 		return err
 	}
 	switch l.personality() {
-	case Reject, NeverRendezvous:
+	case Reject, NeverRendezvous, DotnetRaw:
+	case HCMService:
+		if err := l.configure(ctx, e); err != nil {
+			return err
+		}
 	case HCM, HalfClose, Azbridge, Aztunnel, NodeLike:
 		if l.Dial == nil {
 			return errors.New("listener: Dial is missing")
@@ -199,6 +217,13 @@ func (l *Listener) closeWait() time.Duration {
 		return time.Minute
 	}
 	return l.CloseWait
+}
+
+func (l *Listener) writeTimeout() time.Duration {
+	if l.WriteTimeout == 0 {
+		return time.Minute
+	}
+	return l.WriteTimeout
 }
 
 func (l *Listener) logger() *slog.Logger {

@@ -31,6 +31,9 @@ type site struct {
 	relay  *fakerelay.Server
 	dial   rawsender.Dialer
 	target chan *net.TCPConn // what the listener has dialled
+
+	didReset chan struct{} // from targets that reset, see serveTarget
+	die      func()        // ends the listener
 }
 
 func newSite(t *testing.T, l *fakelistener.Listener, s *fakerelay.Server) *site {
@@ -39,7 +42,10 @@ func newSite(t *testing.T, l *fakelistener.Listener, s *fakerelay.Server) *site 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Certificate, s.Entities = cert, []fakerelay.Entity{orders}
+	s.Certificate = cert
+	if s.Entities == nil {
+		s.Entities = []fakerelay.Entity{orders}
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -75,9 +81,13 @@ func newSite(t *testing.T, l *fakelistener.Listener, s *fakerelay.Server) *site 
 			return d.DialContext(ctx, "tcp", private.Addr().String())
 		}
 	}
-	run(t, l.Serve)
+	listening, die := context.WithCancel(context.Background())
+	run(t, func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, die)()
+		return l.Serve(listening)
+	})
 	<-online
-	return &site{t: t, relay: s, target: target, dial: rawsender.Dialer{
+	return &site{t: t, relay: s, target: target, didReset: make(chan struct{}, 10), die: die, dial: rawsender.Dialer{
 		Addr: ln.Addr().String(), RootCAs: roots, Host: "localhost",
 		Header: http.Header{"ServiceBusAuthorization": {fakerelay.SAS("http://localhost/orders-hc/", sendRule, time.Now().Add(time.Hour))}},
 	}}

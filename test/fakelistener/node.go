@@ -11,7 +11,7 @@ import (
 const nodeCloseWait = 30 * time.Second
 
 // serveNodeLike ends both directions when either ends: the peer's Close is
-// answered with its own code and the socket ended, and the target's end is a
+// answered with its own code and reason and the socket ended, and the target's end is a
 // Close of everything.
 func (l *Listener) serveNodeLike(ctx context.Context, s *socket) {
 	s.replies = true

@@ -132,7 +132,7 @@ func TestAzbridgeAnswersThePreamble(t *testing.T) {
 		return newSite(t, l, &fakerelay.Server{})
 	}
 	t.Run("good", func(t *testing.T) {
-		s := start(t, &fakelistener.Listener{PortName: "8080"})
+		s := start(t, &fakelistener.Listener{PortNames: []string{"8080"}})
 		c, _ := s.connect()
 		c.WriteFrame(ws.OpBinary, true, []byte{1, 0, 0, 4})
 		send(t, c, "8080")
@@ -148,16 +148,16 @@ func TestAzbridgeAnswersThePreamble(t *testing.T) {
 		c, _ := start(t, &fakelistener.Listener{}).connect()
 		send(t, c, "GET / HTTP/1.0\r\n\r\n")
 		wantStream(t, c, "\x00\x00\x00")
-		wantClose(t, c, 1000, "CloseAsync")
+		wantClose(t, c, 1000, "Shutdown")
 	})
 	t.Run("datagrams", func(t *testing.T) {
 		c, _ := start(t, &fakelistener.Listener{}).connect()
 		send(t, c, "\x01\x00\x01\x018")
 		wantStream(t, c, "\x00\x00\xff")
-		wantClose(t, c, 1000, "CloseAsync")
+		wantClose(t, c, 1000, "Shutdown")
 	})
 	t.Run("unknown port name", func(t *testing.T) {
-		c, _ := start(t, &fakelistener.Listener{PortName: "8080"}).connect()
+		c, _ := start(t, &fakelistener.Listener{PortNames: []string{"8080"}}).connect()
 		send(t, c, "\x01\x00\x00\x04http")
 		wantClose(t, c, 1000, "Shutdown")
 	})
@@ -176,7 +176,7 @@ func TestNodeLikeEndsBothDirections(t *testing.T) {
 		send(t, c, "question")
 		wantBytes(t, target, "question")
 		c.WriteClose(4002, "done")
-		wantClose(t, c, 4002, "")
+		wantClose(t, c, 4002, "done")
 		wantEOF(t, target)
 		wantGone(t, c)
 	})

@@ -40,8 +40,10 @@ func (l *Listener) serveInvitation(ctx context.Context, i invitation) {
 		}
 	}
 	header := http.Header{}
-	if offered, ok := i.ConnectHeaders["Sec-Websocket-Protocol"]; ok {
-		header.Set("Sec-WebSocket-Protocol", firstOf(offered))
+	for name, offered := range i.ConnectHeaders { // spelled as the sender did
+		if strings.EqualFold(name, "Sec-WebSocket-Protocol") {
+			header.Set("Sec-WebSocket-Protocol", firstOf(offered))
+		}
 	}
 	address := i.Address
 	if l.personality() == Reject {
@@ -57,11 +59,14 @@ func (l *Listener) serveInvitation(ctx context.Context, i invitation) {
 	defer stop()
 	l.wg.Go(func() { s.keepAlive(l.pongInterval()) })
 	ctx = context.WithValue(ctx, idKey{}, i.ID)
+	s.dotnet = l.onDotnet()
 	switch l.personality() {
-	case HCM:
+	case HCM, HCMService:
 		l.serveHCM(ctx, s)
 	case HalfClose:
 		l.serveHalfClose(ctx, s)
+	case DotnetRaw:
+		l.serveDotnetRaw(ctx, s)
 	case Azbridge:
 		l.serveAzbridge(ctx, s)
 	case Aztunnel:
@@ -75,11 +80,13 @@ func (l *Listener) serveInvitation(ctx context.Context, i invitation) {
 // with 410, which open reports as an error.
 func (l *Listener) rejection() string {
 	status, phrase := l.RejectStatus, l.RejectPhrase
-	if status == 0 {
+	switch {
+	case status == 0 && phrase == "": // an accept handler that returns false
+		status, phrase = http.StatusBadRequest, "Rejected by user code"
+	case status == 0:
 		status = http.StatusBadRequest
-	}
-	if phrase == "" {
-		phrase = "Rejected by user code"
+	case phrase == "":
+		phrase = http.StatusText(status)
 	}
 	return "&sb-hc-statusCode=" + strconv.Itoa(status) + "&sb-hc-statusDescription=" + url.QueryEscape(phrase)
 }
@@ -87,7 +94,7 @@ func (l *Listener) rejection() string {
 // dial reaches the target. On failure it closes s as the .NET library does
 // when a stream is closed before it was used.
 func (l *Listener) dial(ctx context.Context, s *socket) (net.Conn, bool) {
-	target, err := l.Dial(ctx)
+	target, err := l.dialTarget(ctx)
 	switch {
 	case err == nil:
 		return target, true
@@ -98,6 +105,25 @@ func (l *Listener) dial(ctx context.Context, s *socket) (net.Conn, bool) {
 		l.closeAsync(s)
 	}
 	return nil, false
+}
+
+// dialTarget is Dial within DialTimeout.
+func (l *Listener) dialTarget(ctx context.Context) (net.Conn, error) {
+	if l.DialTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.DialTimeout)
+		defer cancel()
+	}
+	return l.Dial(ctx)
+}
+
+// onDotnet reports whether the original stands on the .NET library.
+func (l *Listener) onDotnet() bool {
+	switch l.personality() {
+	case HCM, HCMService, HalfClose, DotnetRaw, Azbridge:
+		return true
+	}
+	return false
 }
 
 // closeAsync is the .NET library's CloseAsync: Close 1000, then what still
@@ -111,6 +137,7 @@ func (l *Listener) closeWith(s *socket, reason string, wait time.Duration) {
 		s.drop()
 		return
 	}
+	s.dotnet = false // an empty message ends nothing here
 	s.raw.SetReadDeadline(time.Now().Add(wait))
 	if _, err := io.Copy(io.Discard, onlyReader{s}); err != nil {
 		s.drop()

@@ -19,7 +19,10 @@ import (
 // maxCommand bounds one message on a control channel.
 const maxCommand = 1 << 20
 
-var errClosed = errors.New("listener: the socket's sending side is closed")
+var (
+	errClosed  = errors.New("listener: the socket's sending side is closed")
+	errTooLong = errors.New("listener: the message is longer than this listener takes")
+)
 
 // socket is the client's end of a websocket. One goroutine may read while
 // others write.
@@ -32,11 +35,16 @@ type socket struct {
 	in       ws.Header // of the data frame being read
 	at, left int64     // in its payload
 	closed   *closeFrame
-	replies  bool // a Close is answered with the same code at once
+	replies  bool // a Close is answered at once with its own code and reason
+	dotnet   bool // an empty data message ends the stream for whoever reads it
 
-	mu        sync.Mutex // of what follows, and of writing
-	buf       []byte
-	closeSent bool
+	maxMessage int64 // bytes that a message may have; 0 = any number
+	message    int64 // bytes of the current one that were read
+
+	mu           sync.Mutex // of what follows, and of writing
+	buf          []byte
+	closeSent    bool
+	writeTimeout time.Duration // of one frame; 0 = none
 
 	pong   atomic.Pointer[[]byte] // waits for mu
 	gone   chan struct{}
@@ -54,7 +62,8 @@ func newSocket(raw net.Conn, conn *tls.Conn, br *bufio.Reader) *socket {
 }
 
 // Read reads the payload of data messages as one stream. It returns io.EOF
-// after a Close frame, and another error when the connection is lost.
+// after a Close frame, and another error when the connection is lost. With the .NET
+// library an empty message is the end of the stream too: it reads 0 bytes.
 func (s *socket) Read(p []byte) (int, error) {
 	for s.left == 0 {
 		if s.closed != nil {
@@ -63,13 +72,26 @@ func (s *socket) Read(p []byte) (int, error) {
 		if err := s.nextFrame(); err != nil {
 			return 0, err
 		}
+		if s.dotnet && s.closed == nil && s.left == 0 {
+			return 0, io.EOF
+		}
 	}
-	n, err := s.br.Read(p[:min(int64(len(p)), s.left)])
+	room := min(int64(len(p)), s.left)
+	if s.maxMessage > 0 {
+		if s.in.OpCode != ws.OpContinuation && s.at == 0 {
+			s.message = 0
+		}
+		if room = min(room, s.maxMessage-s.message); room == 0 {
+			return 0, errTooLong
+		}
+	}
+	n, err := s.br.Read(p[:room])
 	if s.in.Masked {
 		ws.Cipher(p[:n], s.in.Mask, int(s.at%4))
 	}
 	s.at += int64(n)
 	s.left -= int64(n)
+	s.message += int64(n)
 	return n, noEOF(err)
 }
 
@@ -135,7 +157,7 @@ func (s *socket) nextFrame() error {
 			code, reason := ws.ParseCloseFrameData(payload)
 			s.closed = &closeFrame{code, reason}
 			if s.replies {
-				s.writeFrame(ws.OpClose, payload[:min(2, len(payload))])
+				s.writeFrame(ws.OpClose, payload)
 			}
 			return nil
 		}
@@ -155,8 +177,11 @@ func (s *socket) Write(p []byte) (int, error) {
 }
 
 // sendClose ends our direction with Close 1000. A second call has no effect.
-func (s *socket) sendClose(reason string) error {
-	err := s.writeFrame(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, reason))
+func (s *socket) sendClose(reason string) error { return s.sendCode(ws.StatusNormalClosure, reason) }
+
+// sendCode ends our direction with a Close of that code. A second call has no effect.
+func (s *socket) sendCode(code ws.StatusCode, reason string) error {
+	err := s.writeFrame(ws.OpClose, ws.NewCloseFrameBody(code, reason))
 	if errors.Is(err, errClosed) {
 		return nil
 	}
@@ -195,6 +220,9 @@ func (s *socket) writeLocked(op ws.OpCode, payload []byte) error {
 	b = append(b, payload...)
 	ws.Cipher(b[start:], mask, 0)
 	s.buf = b
+	if s.writeTimeout > 0 {
+		s.raw.SetWriteDeadline(time.Now().Add(s.writeTimeout))
+	}
 	_, err := s.tls.Write(b)
 	return err
 }

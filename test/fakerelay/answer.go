@@ -57,14 +57,17 @@ func (s *Server) answer(r *request, status int, phrase string, header http.Heade
 func (s *Server) date() string { return s.now().UTC().Format(http.TimeFormat) }
 
 // switchProtocols completes a websocket handshake (RFC 6455 section 4.2.2).
-func (s *Server) switchProtocols(r *request, protocol string, header http.Header) error {
+func (s *Server) switchProtocols(r *request, chosen choices, header http.Header) error {
 	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + guid))
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
 	fmt.Fprintf(&b, "Sec-WebSocket-Accept: %s\r\n", base64.StdEncoding.EncodeToString(sum[:]))
-	if protocol != "" {
-		fmt.Fprintf(&b, "Sec-WebSocket-Protocol: %s\r\n", oneLine(protocol))
+	if chosen.protocol != "" {
+		fmt.Fprintf(&b, "Sec-WebSocket-Protocol: %s\r\n", oneLine(chosen.protocol))
+	}
+	if chosen.extension != "" {
+		fmt.Fprintf(&b, "Sec-WebSocket-Extensions: %s\r\n", oneLine(chosen.extension))
 	}
 	header.Write(&b)
 	fmt.Fprintf(&b, "Date: %s\r\n\r\n", s.date())

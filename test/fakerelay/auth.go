@@ -27,28 +27,19 @@ func (r *request) presentedToken() (text string, inAuthorization bool) {
 	if text := r.Header.Get("ServiceBusAuthorization"); text != "" {
 		return text, false
 	}
-	if text := r.query.Get("sb-hc-token"); text != "" {
+	if text, _ := r.parameter("sb-hc-token"); text != "" {
 		return text, false
 	}
 	return r.Header.Get("Authorization"), true
 }
 
-// authorize checks in the order token, entity, claim. The expiry is that of
-// the token, zero for a token without one.
+// authorize judges a request's token.
 func (s *Server) authorize(r *request, path string, want right) (expires time.Time, no refusal) {
-	text, inAuthorization := r.presentedToken()
-	if s.StaticBearer != "" || s.Bearer != nil {
-		if bare, ok := strings.CutPrefix(text, "Bearer "); inAuthorization && ok {
-			text = bare
-		}
-		if text != "" && (text == s.StaticBearer || s.Bearer != nil && s.Bearer(text)) {
-			return time.Time{}, s.checkExists(path)
-		}
-	}
+	text, _ := r.presentedToken()
 	return s.authorizeToken(text, r.Host, path, want)
 }
 
-// checkExists refuses when nothing is registered at path.
+// checkExists is a refusal when nothing is registered at path.
 func (s *Server) checkExists(path string) refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,12 +49,29 @@ func (s *Server) checkExists(path string) refusal {
 	return refusal{}
 }
 
+func denied(text string) (time.Time, refusal) {
+	return time.Time{}, refusal{http.StatusUnauthorized, text}
+}
+
+// takes reports whether a token is one that the test vouches for.
+func (s *Server) takes(token string) bool {
+	return s.StaticBearer != "" && token == s.StaticBearer || s.Bearer != nil && s.Bearer(token)
+}
+
+// authorizeToken checks in the order token, entity, claim. The expiry is that of
+// the token, zero for a token without one.
 func (s *Server) authorizeToken(text, host, path string, want right) (time.Time, refusal) {
-	denied := func(text string) (time.Time, refusal) {
-		return time.Time{}, refusal{http.StatusUnauthorized, text}
-	}
 	if text == "" {
 		return denied("MissingToken: The request carries no token")
+	}
+	if bare := withoutBearer(text); s.takes(bare) {
+		return time.Time{}, s.checkExists(path)
+	} else if s.EntraKey != nil && strings.Count(bare, ".") == 2 {
+		expires, no := s.judgeEntra(bare)
+		if no.status == 0 {
+			no = s.checkExists(path)
+		}
+		return expires, no
 	}
 	t, err := parseToken(text)
 	if err != nil {
@@ -87,12 +95,12 @@ func (s *Server) authorizeToken(text, host, path string, want right) (time.Time,
 		}
 	}
 	switch {
-	case rule == nil && h == nil:
+	case rule == nil && h == nil && s.UnknownEntityStatus != http.StatusUnauthorized:
 		// Nobody can say whose key it would be.
 	case rule == nil || !t.signedWith(rule.Key) && (rule.Secondary == "" || !t.signedWith(rule.Secondary)):
 		return denied("The token has an invalid signature")
 	}
-	if s.now().After(t.expires) {
+	if s.now().After(t.expires.Add(s.ExpiryLeeway)) {
 		return denied("ExpiredToken: The token is expired")
 	}
 	if h == nil {

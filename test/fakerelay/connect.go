@@ -11,16 +11,17 @@ import (
 
 // pending is a sender that waits for a listener.
 type pending struct {
-	sender  *request
-	answers chan rendezvous // room for one
+	sender   *request
+	listener *channel        // that was told of it
+	answers  chan rendezvous // room for one
 }
 
 // rendezvous is a listener's answer: its socket, or a status and a phrase.
 type rendezvous struct {
-	peer     *peer
-	protocol string
-	status   int
-	phrase   string
+	peer *peer
+	choices
+	status int
+	phrase string
 }
 
 // connect serves a sender. Its 101 is held back until a listener has come.
@@ -95,7 +96,8 @@ func (s *Server) connect(ctx context.Context, r *request) verdict {
 		return closeConn
 	}
 	r.peer.upgrade(s)
-	if err := s.switchProtocols(r, answer.protocol, faultHeader(fault)); err != nil {
+	r.peer.extended = answer.extension != ""
+	if err := s.switchProtocols(r, answer.choices, faultHeader(fault)); err != nil {
 		answer.peer.drop()
 		s.untrack(answer.peer)
 		return closeConn
@@ -158,8 +160,7 @@ type waiting struct {
 	gone   bool       // the sender has hung up
 }
 
-// notePeek notes what peeking at the sender has found; false means that the sender has
-// hung up.
+// notePeek takes in the result; false means that the sender has hung up.
 func (w *waiting) notePeek(err error) bool {
 	w.peeked = nil
 	w.gone = err != nil

@@ -20,14 +20,16 @@ type entry struct {
 	} `xml:"content"`
 }
 
-// description has the fields in the order of the service's data contract.
+// description has the fields in the order of the service's data contract: .NET
+// reads them strictly forward, and drops without a word what comes late. A Hybrid
+// Connection Manager that misses UserMetadata so ends at its start.
 type description struct {
 	XMLName                     xml.Name `xml:"http://schemas.microsoft.com/netservices/2010/10/servicebus/connect HybridConnectionDescription"`
 	CreatedAt                   string
 	UpdatedAt                   string
-	ListenerCount               int
 	RequiresClientAuthorization bool
 	UserMetadata                string `xml:",omitempty"`
+	ListenerCount               int
 }
 
 // describe answers GET /entity?api-version=2016-07, with which a Hybrid
@@ -40,16 +42,14 @@ func (s *Server) describe(r *request) verdict {
 	_, no := s.authorize(r, path, toRead)
 	if no.status == http.StatusNotFound {
 		// Not an error: an empty feed of what begins with that name.
-		feed := fmt.Sprintf(`<feed xmlns="http://www.w3.org/2005/Atom"><title type="text">Publicly Listed Services</title>`+
-			`<id>https://%s/%s</id><updated>%s</updated></feed>`,
-			hostOnly(r.Host), url.PathEscape(path), time.Now().UTC().Format(time.RFC3339))
+		feed := fmt.Sprintf(`<feed xmlns="http://www.w3.org/2005/Atom"><title type="text">Publicly Listed Services</title><id>https://%s/%s</id><updated>%s</updated></feed>`,
+			hostOnly(r.Host), url.PathEscape(path), s.now().UTC().Format(time.RFC3339))
 		return s.answer(r, http.StatusOK, "OK", http.Header{"Content-Type": {"application/atom+xml;type=feed;charset=utf-8"}}, []byte(feed))
 	}
 	if no.status != 0 {
 		return s.xmlError(r, no.status, no.text)
 	}
-	now := time.Now().UTC().Format(time.RFC3339)
-	e := entry{ID: "https://" + r.Host + "/" + path, Title: path, Updated: now}
+	e := entry{ID: "https://" + r.Host + "/" + path, Title: path}
 	e.Content.Type = "application/xml"
 	s.mu.Lock()
 	h, rest := s.lookup(path)
@@ -57,12 +57,13 @@ func (s *Server) describe(r *request) verdict {
 		s.mu.Unlock()
 		return s.xmlError(r, http.StatusNotFound, "No such entity")
 	}
+	e.Updated = h.updated.UTC().Format(time.RFC3339)
 	e.Content.Description = description{
-		CreatedAt:                   now,
-		UpdatedAt:                   now,
-		ListenerCount:               len(h.listeners),
+		CreatedAt:                   h.created.UTC().Format(time.RFC3339),
+		UpdatedAt:                   e.Updated,
 		RequiresClientAuthorization: !h.Anonymous,
 		UserMetadata:                h.UserMetadata,
+		ListenerCount:               len(h.listeners),
 	}
 	s.mu.Unlock()
 	body, err := xml.Marshal(e)

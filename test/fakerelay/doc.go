@@ -14,8 +14,13 @@
 //     never answered here; the sockets are closed when both have passed.
 //   - A socket lost without a Close takes the other one with it, without a
 //     Close.
+//   - What the relay ends itself, by [Server.Drain] or for a violation, ends with a
+//     Close whose reason has the tracking id.
 //   - Pings are answered here. An answer never waits for the opposite
 //     direction's data, and a direction holds at most Server.Buffer bytes.
+//
+// What nobody outside Azure knows of the service is a field of [Server] each, with
+// both behaviours.
 //
 // Frames are read and written by hand (RFC 6455 section 5), so that the
 // package shares no blind spot with a client library. It checks tokens as the

@@ -3,6 +3,9 @@ package fakerelay
 import (
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // Entity is a hybrid connection.
@@ -11,6 +14,7 @@ type Entity struct {
 	Anonymous    bool   // senders need no token ("requires client authorization" is off)
 	UserMetadata string // as in the portal: [{"key":"endpoint","value":"host:port"}]
 	Rules        []Rule
+	Created      time.Time // as the description tells it; zero = when it is added
 }
 
 // Rule is an authorization rule: a named key and what its holder may do.
@@ -23,7 +27,8 @@ type Rule struct {
 // hybrid is a registered Entity and what goes on at it. Server.mu guards it.
 type hybrid struct {
 	Entity
-	listeners []*channel
+	created, updated time.Time // by the relay's clock
+	listeners        []*channel
 }
 
 // AddEntity creates e, or replaces the settings of an entity of that path. It
@@ -38,11 +43,16 @@ func (s *Server) addLocked(e Entity) {
 	if s.hybrids == nil {
 		s.hybrids = map[string]*hybrid{}
 	}
-	if h := s.hybrids[e.Path]; h != nil {
-		h.Entity = e
+	now := s.now()
+	created := e.Created
+	if created.IsZero() {
+		created = now
+	}
+	if h := s.hybrids[s.key(e.Path)]; h != nil {
+		h.Entity, h.updated = e, now
 		return
 	}
-	s.hybrids[e.Path] = &hybrid{Entity: e}
+	s.hybrids[s.key(e.Path)] = &hybrid{Entity: e, created: created, updated: created}
 }
 
 // DeleteEntity removes an entity. Its listeners get Close 1001; joined
@@ -50,10 +60,10 @@ func (s *Server) addLocked(e Entity) {
 func (s *Server) DeleteEntity(path string) {
 	s.mu.Lock()
 	channels := s.dismissLocked(path)
-	delete(s.hybrids, path)
+	delete(s.hybrids, s.key(path))
 	s.mu.Unlock()
 	for _, c := range channels {
-		c.end(1001, "The endpoint was deleted")
+		c.endTracked(int(ws.StatusGoingAway), "The endpoint was deleted")
 	}
 }
 
@@ -68,8 +78,16 @@ func (s *Server) CloseListeners(path string, code int, reason string) {
 	}
 }
 
+// key is what a path is compared by.
+func (s *Server) key(path string) string {
+	if s.IgnoreNameCase {
+		return strings.ToLower(path)
+	}
+	return path
+}
+
 func (s *Server) dismissLocked(path string) []*channel {
-	h := s.hybrids[path]
+	h := s.hybrids[s.key(path)]
 	if h == nil {
 		return nil
 	}
@@ -82,7 +100,7 @@ func (s *Server) dismissLocked(path string) []*channel {
 func (s *Server) ListenerCount(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.hybrids[path]; h != nil {
+	if h := s.hybrids[s.key(path)]; h != nil {
 		return len(h.listeners)
 	}
 	return 0
@@ -92,7 +110,7 @@ func (s *Server) ListenerCount(path string) int {
 // and returns the rest, which begins with a slash if it is not empty.
 func (s *Server) lookup(path string) (h *hybrid, rest string) {
 	for name := path; name != ""; {
-		if h := s.hybrids[name]; h != nil {
+		if h := s.hybrids[s.key(name)]; h != nil {
 			return h, path[len(name):]
 		}
 		name = name[:max(0, strings.LastIndexByte(name, '/'))]

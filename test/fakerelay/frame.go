@@ -42,6 +42,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 		dst.out.commit(m)
 		count.Add(int64(m))
 		src.touch()
+		dst.touch()
 		at += int64(m)
 		n -= int64(m)
 		if readErr != nil {
@@ -65,7 +66,7 @@ func forwardFrame(src, dst *peer, out, in ws.Header, at, n int64, count *atomic.
 
 // appendHeader encodes an unmasked frame's header (RFC 6455 section 5.2).
 func appendHeader(b []byte, h ws.Header) []byte {
-	first := byte(h.OpCode)
+	first := byte(h.OpCode) | h.Rsv<<4
 	if h.Fin {
 		first |= 0x80
 	}

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/gobwas/ws"
 )
@@ -15,6 +14,9 @@ import (
 func (s *Server) invite(p *pending) (acceptID string, no refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.draining {
+		return "", refusal{http.StatusServiceUnavailable, shuttingDown}
+	}
 	h, rest := s.lookup(p.sender.path)
 	if h == nil {
 		return "", refusal{http.StatusNotFound, "Endpoint does not exist"}
@@ -23,7 +25,12 @@ func (s *Server) invite(p *pending) (acceptID string, no refusal) {
 		c := h.listeners[rand.IntN(len(h.listeners))]
 		// Shaped like the service's, but not to be guessed.
 		acceptID = fmt.Sprintf("%s_G0_G%d", p.sender.id, rand.Int64())
-		if c.out.control(textFrame(acceptCommand(p.sender, c, acceptID))) {
+		command := acceptCommand(p.sender, c, acceptID)
+		if len(command) > maxAccept {
+			return "", refusal{http.StatusRequestHeaderFieldsTooLarge, "The headers do not fit into an accept message of 64 KiB"}
+		}
+		if c.out.control(textFrame(command)) {
+			p.listener = c
 			s.pending[acceptID] = p
 			s.logger().Debug("invited", "entity", h.Path, "suffix", rest, "id", p.sender.id)
 			return acceptID, refusal{}
@@ -50,14 +57,6 @@ func acceptCommand(r *request, c *channel, acceptID string) []byte {
 	if query != "" {
 		query += "&"
 	}
-	headers := map[string]string{"Host": r.Host}
-	for name, values := range r.Header {
-		headers[name] = strings.Join(values, ", ")
-	}
-	if _, inAuthorization := r.presentedToken(); inAuthorization && !c.anonymous {
-		delete(headers, "Authorization")
-	}
-	delete(headers, http.CanonicalHeaderKey("ServiceBusAuthorization"))
 	var remote struct {
 		Address string `json:"address"`
 		Port    int    `json:"port"`
@@ -74,7 +73,7 @@ func acceptCommand(r *request, c *channel, acceptID string) []byte {
 	text, err := json.Marshal(map[string]accept{"accept": {
 		Address:        fmt.Sprintf("wss://%s/$hc/%s?%ssb-hc-action=accept&sb-hc-id=%s", c.host, r.raw, query, acceptID),
 		ID:             acceptID,
-		ConnectHeaders: headers,
+		ConnectHeaders: r.connectHeaders(c.anonymous),
 		RemoteEndpoint: remote,
 	}})
 	if err != nil {

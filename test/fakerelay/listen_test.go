@@ -69,7 +69,7 @@ func TestRenewedTokenKeepsTheChannel(t *testing.T) {
 	wantFrame(t, ctl, ws.OpPong, true, "still?")
 
 	renew(ctl, fakerelay.SAS(audience, sendRule, time.Now().Add(time.Hour)))
-	wantClose(t, ctl, 1008, "Unauthorized access. 'Listen' claim(s) are required to perform this operation")
+	wantTracked(t, ctl, 1008, "Unauthorized access. 'Listen' claim(s) are required to perform this operation", "l1")
 	ctl.WriteClose(1008, "")
 	wantGone(t, ctl)
 	eventually(t, "listener gone", func() bool { return b.ListenerCount("orders-hc") == 0 })
@@ -81,14 +81,14 @@ func TestExpiredTokenEndsTheChannelAfterTheGrace(t *testing.T) {
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(resp.Status)
 	}
-	wantClose(t, ctl, 1008, "ExpiredToken: The token is expired")
+	wantTracked(t, ctl, 1008, "ExpiredToken: The token is expired", "l1")
 }
 
 func TestDeletedEntityClosesItsListeners(t *testing.T) {
 	b := newBench(t, &fakerelay.Server{})
 	ctl := b.control()
 	b.DeleteEntity("orders-hc")
-	wantClose(t, ctl, 1001, "The endpoint was deleted")
+	wantTracked(t, ctl, 1001, "The endpoint was deleted", "l1")
 	if got := b.status(b.token(sendRule), connectTarget); !strings.HasPrefix(got, "404 Endpoint does not exist") {
 		t.Errorf("got %s", got)
 	}
@@ -173,8 +173,7 @@ func TestDescriptionOfAnEntity(t *testing.T) {
 	for _, want := range []string{
 		`<entry xmlns="http://www.w3.org/2005/Atom">`,
 		`<HybridConnectionDescription xmlns="http://schemas.microsoft.com/netservices/2010/10/servicebus/connect">`,
-		`<ListenerCount>1</ListenerCount><RequiresClientAuthorization>true</RequiresClientAuthorization>`,
-		`<UserMetadata>[{&#34;key&#34;:&#34;endpoint&#34;,&#34;value&#34;:&#34;orders.corp.example:8080&#34;}]</UserMetadata>`,
+		`<RequiresClientAuthorization>true</RequiresClientAuthorization><UserMetadata>[{&#34;key&#34;:&#34;endpoint&#34;,&#34;value&#34;:&#34;orders.corp.example:8080&#34;}]</UserMetadata><ListenerCount>1</ListenerCount>`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("entry %s\nlacks %s", body, want)

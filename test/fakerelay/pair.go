@@ -21,18 +21,20 @@ const (
 // pair is a sender and a listener that were joined.
 type pair struct {
 	server           *Server
+	id               string // sb-hc-id of the sender's handshake
 	sender, listener *peer
 	shape            *shape // of the frames towards the sender; nil = as they come
 
 	mu                 sync.Mutex
 	upEnded, downEnded bool // with a Close
 	lost               bool // one side went without
+	farewell           bool // the relay ends both
 }
 
 // join relays between two upgraded peers and owns both. It returns when they
 // are closed.
 func (s *Server) join(r *request, listener *peer, fault Fault, w *waiting) {
-	p := &pair{server: s, sender: r.peer, listener: listener}
+	p := &pair{server: s, id: r.id, sender: r.peer, listener: listener}
 	p.sender.pingEvery, p.sender.delayPong, p.sender.noPong = fault.PingEvery, fault.DelayPong, fault.NoPong
 	for _, x := range []*peer{p.sender, p.listener} {
 		x.idleCut = s.IdleCut
@@ -43,6 +45,9 @@ func (s *Server) join(r *request, listener *peer, fault Fault, w *waiting) {
 	}
 	s.open.Add(1)
 	defer s.open.Add(-1)
+	s.mu.Lock()
+	s.pairs[p] = struct{}{}
+	s.mu.Unlock()
 	start := time.Now()
 
 	var writers, readers sync.WaitGroup
@@ -53,17 +58,26 @@ func (s *Server) join(r *request, listener *peer, fault Fault, w *waiting) {
 			}
 		})
 	}
-	readers.Go(func() { p.lose(p.listener, p.relay(p.listener, p.sender, &s.down)) })
+	readers.Go(func() {
+		p.lose(p.listener, p.relay(p.listener, p.sender, &s.down))
+		p.listener.finish()
+	})
 	readers.Go(func() {
 		err := w.awaitPeek()
 		if err == nil {
 			err = p.relay(p.sender, p.listener, &s.up)
 		}
 		p.lose(p.sender, err)
+		p.sender.finish()
 	})
 	writers.Wait()
+	p.linger()
 	p.end()
 	readers.Wait()
+	s.mu.Lock()
+	delete(s.pairs, p)
+	s.mu.Unlock()
+	signal(s.left)
 	s.untrack(p.sender)
 	s.untrack(p.listener)
 	s.logger().Debug("connection ended", "id", r.id, "path", r.path, "lost", p.lost, "took", time.Since(start))
@@ -110,7 +124,7 @@ func (p *pair) lose(x *peer, err error) {
 // reads on after a Close, to notice that.
 func (p *pair) relay(src, dst *peer, count *atomic.Int64) error {
 	forward := func(h ws.Header) error {
-		out := ws.Header{Fin: h.Fin, OpCode: h.OpCode, Length: h.Length}
+		out := ws.Header{Fin: h.Fin, Rsv: h.Rsv, OpCode: h.OpCode, Length: h.Length}
 		return forwardFrame(src, dst, out, h, 0, h.Length, count)
 	}
 	if p.shape != nil && dst == p.sender {
@@ -143,6 +157,7 @@ func (p *pair) relay(src, dst *peer, count *atomic.Int64) error {
 			src.pong(payload)
 		case ws.OpClose:
 			p.forwardClose(src, dst, payload)
+			src.finish()
 		}
 	}
 }
@@ -153,7 +168,7 @@ func (p *pair) violation(src *peer, err error) error {
 	if protocol, ok := errors.AsType[ws.ProtocolError](err); ok {
 		p.server.logger().Warn("protocol violation", "by_sender", src == p.sender, "error", err)
 		src.raw.SetWriteDeadline(time.Now().Add(lostFlushWait))
-		src.out.finish(closeFrame(int(ws.StatusProtocolError), protocol.Error()))
+		src.out.finish(closeFrame(int(ws.StatusProtocolError), trackedReason(protocol.Error(), p.id)))
 		<-src.out.drained
 	}
 	return err
@@ -168,9 +183,9 @@ func (p *pair) forwardClose(src, dst *peer, payload []byte) {
 	frame := compile(ws.OpClose, payload)
 	echo := frame
 	if p.server.RewriteCloseCodes {
-		frame = closeFrame(int(ws.StatusGoingAway), "The sender closed the connection")
+		frame = closeFrame(int(ws.StatusGoingAway), trackedReason("The sender closed the connection", p.id))
 		if dst == p.sender {
-			frame = closeFrame(int(ws.StatusNormalClosure), "The listener closed the connection")
+			frame = closeFrame(int(ws.StatusNormalClosure), trackedReason("The listener closed the connection", p.id))
 		}
 	}
 	p.endDirection(dst, frame)

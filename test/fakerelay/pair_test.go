@@ -123,7 +123,7 @@ func TestUnmaskedFrameIsAProtocolError(t *testing.T) {
 	b := newBench(t, &fakerelay.Server{})
 	sender, listener := b.pair()
 	ws.WriteFrame(sender.TLS, ws.NewBinaryFrame([]byte("bare")))
-	wantClose(t, sender, 1002, "frames from client to server must be masked")
+	wantTracked(t, sender, 1002, "frames from client to server must be masked", "8a2f")
 	wantGone(t, listener)
 }
 
@@ -141,7 +141,7 @@ func TestRewrittenCloseCodes(t *testing.T) {
 	b := newBench(t, &fakerelay.Server{RewriteCloseCodes: true})
 	sender, listener := b.pair()
 	sender.WriteClose(1000, "Shutdown")
-	wantClose(t, listener, 1001, "The sender closed the connection")
+	wantTracked(t, listener, 1001, "The sender closed the connection", "8a2f")
 	listener.WriteClose(4001, "mine")
-	wantClose(t, sender, 1000, "The listener closed the connection")
+	wantTracked(t, sender, 1000, "The listener closed the connection", "8a2f")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +23,11 @@ type peer struct {
 	hdr [ws.MaxHeaderSize]byte // the reader's scratch
 
 	// After the upgrade.
-	out  *outbox
-	seen atomic.Int64 // when a frame last came or went, in Unix ns
+	extended bool // an extension was agreed, so that data frames may have RSV bits
+	out      *outbox
+	finished chan struct{} // closed when nothing more will come: after a Close, or at the end
+	finish   func()        // closes it, once or more often
+	seen     atomic.Int64  // when a frame last came or went, in Unix ns
 
 	pongEvery time.Duration
 	pingEvery time.Duration // 0 = never
@@ -41,11 +45,14 @@ func newPeer(raw net.Conn, config *tls.Config) *peer {
 func (p *peer) upgrade(s *Server) {
 	p.raw.SetDeadline(time.Time{})
 	p.out = newOutbox(s.buffer(), &s.rings)
+	p.finished = make(chan struct{})
+	p.finish = sync.OnceFunc(func() { close(p.finished) })
 	p.pongEvery = s.pongInterval()
 	p.touch()
 }
 
-// touch notes traffic, for IdleCut.
+// touch notes traffic, for IdleCut: all that comes, and data that goes. What the
+// relay sends by the clock keeps nothing open.
 func (p *peer) touch() {
 	if p.idleCut > 0 {
 		p.seen.Store(time.Now().UnixNano())
@@ -53,7 +60,7 @@ func (p *peer) touch() {
 }
 
 // readHeader reads the next frame's header and checks what RFC 6455 demands
-// of a client without extensions.
+// of a client, of one without extensions unless p is extended.
 func (p *peer) readHeader() (ws.Header, error) {
 	h, err := ws.ReadHeaderBuffer(p.br, p.hdr[:])
 	if err != nil {
@@ -63,7 +70,7 @@ func (p *peer) readHeader() (ws.Header, error) {
 	switch {
 	case !h.Masked:
 		return h, ws.ErrProtocolMaskRequired
-	case h.Rsv != 0:
+	case h.Rsv != 0 && !(p.extended && !h.OpCode.IsControl()):
 		return h, ws.ErrProtocolNonZeroRsv
 	case h.OpCode.IsReserved():
 		return h, ws.ErrProtocolOpCodeReserved
@@ -119,7 +126,6 @@ func (p *peer) flush() (done bool) {
 		}
 		_, err := p.tls.Write(b)
 		p.out.release(len(b), err)
-		p.touch()
 	}
 }
 

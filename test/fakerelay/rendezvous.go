@@ -19,6 +19,9 @@ func (s *Server) rendezvous(r *request) verdict {
 		if !s.withdraw(r.id) {
 			return s.refuse(r, http.StatusForbidden, "The rendezvous address is not valid or has expired")
 		}
+		if status == 0 {
+			status, phrase = http.StatusBadGateway, s.trackedPhrase(p.sender, "The listener rejected the connection without a valid status")
+		}
 		p.answers <- rendezvous{status: status, phrase: phrase}
 		return s.refuse(r, http.StatusGone, "The connection was rejected by the listener")
 	}
@@ -28,33 +31,61 @@ func (s *Server) rendezvous(r *request) verdict {
 	if !s.withdraw(r.id) {
 		return s.refuse(r, http.StatusForbidden, "The rendezvous address is not valid or has expired")
 	}
-	protocol := choose(p.sender.Header, r.Header)
+	chosen := choices{
+		protocol:  choose(p.sender.Header, r.Header, "Sec-WebSocket-Protocol"),
+		extension: choose(p.sender.Header, r.Header, "Sec-WebSocket-Extensions"),
+	}
 	r.peer.upgrade(s)
-	if err := s.switchProtocols(r, protocol, nil); err != nil {
+	r.peer.extended = chosen.extension != ""
+	if err := s.switchProtocols(r, chosen, nil); err != nil {
 		p.answers <- rendezvous{status: http.StatusBadGateway, phrase: s.trackedPhrase(p.sender, "The listener was lost")}
 		return closeConn
 	}
-	p.answers <- rendezvous{peer: r.peer, protocol: protocol}
+	p.answers <- rendezvous{peer: r.peer, choices: chosen}
 	return handedOver
 }
 
-// rejection is what the listener wants the sender to be answered.
+// rejection is what the listener wants the sender to be answered. Whoever names a
+// status rejects, whatever that is: a sender must never take it for an accept.
 func (s *Server) rejection(r *request) (status int, phrase string, ok bool) {
 	prefix := "sb-hc-"
-	if s.NodeRejects && !r.query.Has("sb-hc-statusCode") {
+	text, ok := r.parameter(prefix + "statusCode")
+	if !ok && s.NodeRejects {
 		prefix = ""
+		text, ok = r.parameter("statusCode")
 	}
-	status, err := strconv.Atoi(r.query.Get(prefix + "statusCode"))
-	return status, r.query.Get(prefix + "statusDescription"), err == nil && status >= 200 && status <= 999
+	if !ok {
+		return 0, "", false
+	}
+	status, err := strconv.Atoi(text)
+	if err != nil || status < 200 || status > 999 {
+		return 0, "", true
+	}
+	phrase, described := r.parameter(prefix + "statusDescription")
+	if !described {
+		phrase = http.StatusText(status)
+	}
+	return status, phrase, true
 }
 
-// choose is the first subprotocol the listener asks for that the sender offered.
-func choose(offered, asked http.Header) string {
-	for _, line := range asked.Values("Sec-WebSocket-Protocol") {
-		for protocol := range strings.SplitSeq(line, ",") {
-			protocol = strings.TrimSpace(protocol)
-			if hasToken(offered, "Sec-WebSocket-Protocol", protocol) {
-				return protocol
+// choices is what a listener takes of what its sender offered.
+type choices struct{ protocol, extension string }
+
+// choose is the first item of the listener's header that the sender's header of
+// that name offers as well, as the listener wrote it. The parameters of an
+// extension are the listener's.
+func choose(offered, asked http.Header, name string) string {
+	for _, line := range asked.Values(name) {
+		for item := range strings.SplitSeq(line, ",") {
+			item = strings.TrimSpace(item)
+			token, _, _ := strings.Cut(item, ";")
+			for _, line := range offered.Values(name) {
+				for offer := range strings.SplitSeq(line, ",") {
+					offer, _, _ = strings.Cut(offer, ";")
+					if token != "" && strings.EqualFold(strings.TrimSpace(offer), strings.TrimSpace(token)) {
+						return item
+					}
+				}
 			}
 		}
 	}

@@ -3,6 +3,8 @@ package fakerelay
 import (
 	"context"
 	"encoding/base64"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,12 +14,13 @@ import (
 // request is one HTTP request of a peer, taken apart.
 type request struct {
 	*http.Request
-	peer   *peer
-	path   string     // decoded, without "/$hc/", for websockets
-	raw    string     // path as it was written
-	query  url.Values // all of it
-	action string     // listen, connect, accept, or empty
-	id     string     // sb-hc-id
+	peer    *peer
+	spelled map[string]string // header names as they were written, by their canonical form
+	path    string            // decoded, without "/$hc/", for websockets
+	raw     string            // the same, as it was written
+	query   url.Values        // all of it
+	action  string            // in lower case: listen, connect, accept, or one that is unknown
+	id      string            // sb-hc-id
 }
 
 // serveConn answers the requests on one connection until it ends or becomes a
@@ -41,17 +44,16 @@ func (s *Server) serveConn(ctx context.Context, p *peer) {
 			return
 		}
 		p.raw.SetDeadline(time.Now().Add(headTimeout))
-		hr, err := http.ReadRequest(p.br)
+		r, err := readRequest(p)
 		if err != nil {
 			s.logger().Debug("request", "remote", p.raw.RemoteAddr(), "error", err)
 			return
 		}
-		r := newRequest(hr, p)
 		switch next := s.dispatch(ctx, r); {
 		case next == handedOver:
 			kept = true
 			return
-		case next == closeConn, hr.Close, hr.ContentLength != 0:
+		case next == closeConn, r.Close, r.ContentLength != 0:
 			return
 		}
 	}
@@ -66,10 +68,28 @@ const (
 	handedOver                // somebody else owns it now
 )
 
-func newRequest(hr *http.Request, p *peer) *request {
-	r := &request{Request: hr, peer: p, query: hr.URL.Query()}
-	r.action = r.query.Get("sb-hc-action")
-	r.id = r.query.Get("sb-hc-id")
+// readRequest reads one request's head. Its body, if any, stays unread.
+func readRequest(p *peer) (*request, error) {
+	head, err := readHead(p.br)
+	if errors.Is(err, errHeadTooLong) {
+		io.WriteString(p.tls, "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		// What is still on its way would turn the end into a reset, which takes the
+		// answer with it.
+		io.Copy(io.Discard, io.LimitReader(p.br, 16*maxHead))
+	}
+	if err != nil {
+		return nil, err
+	}
+	hr, spelled, err := parseHead(head)
+	if err != nil {
+		return nil, err
+	}
+	r := &request{Request: hr, peer: p, spelled: spelled, query: hr.URL.Query()}
+	action, _ := r.parameter("sb-hc-action")
+	if r.action = strings.ToLower(action); r.action == "" {
+		r.action = "connect" // what the .NET library's own tests rely on
+	}
+	r.id, _ = r.parameter("sb-hc-id")
 	escaped := hr.URL.EscapedPath()
 	for _, prefix := range []string{"/$hc/", "/%24hc/"} {
 		if rest, ok := strings.CutPrefix(escaped, prefix); ok {
@@ -78,11 +98,13 @@ func newRequest(hr *http.Request, p *peer) *request {
 			r.path, _ = url.PathUnescape(rest)
 		}
 	}
-	return r
+	return r, nil
 }
 
 func (s *Server) dispatch(ctx context.Context, r *request) verdict {
 	switch {
+	case s.drains():
+		return s.refuse(r, http.StatusServiceUnavailable, shuttingDown)
 	case r.path != "" && r.action == "connect":
 		return s.connect(ctx, r)
 	case r.path != "" && r.action == "accept":
@@ -90,9 +112,11 @@ func (s *Server) dispatch(ctx context.Context, r *request) verdict {
 	case r.path != "" && r.action == "listen":
 		return s.listen(r)
 	case r.path != "":
-		return s.refuse(r, http.StatusBadRequest, "The value of sb-hc-action is missing or unknown")
+		return s.refuse(r, http.StatusBadRequest, "The value of sb-hc-action is unknown")
 	case r.Method == http.MethodGet && r.query.Get("api-version") != "":
 		return s.describe(r)
+	case s.checkExists(strings.TrimPrefix(r.URL.Path, "/")).status == 0:
+		return s.refuse(r, http.StatusNotImplemented, "HTTP requests are not served here, only WebSocket connections")
 	}
 	return s.refuse(r, http.StatusNotFound, "Endpoint does not exist")
 }

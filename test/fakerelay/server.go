@@ -22,20 +22,27 @@ type Server struct {
 	Curves      []tls.CurveID   // key exchanges taken, as in tls.Config; a client that offers no share of one gets a HelloRetryRequest
 	Hostname    string          // host[:port] put into accept addresses; empty = the Host header of the listener's own request
 
-	StaticBearer       string                  // a token accepted as it is, for everything; empty = none
-	Bearer             func(token string) bool // judges tokens of Entra ID, which hold for everything; from several goroutines; nil = none is good
-	SendMayNotRead     bool                    // the description is for rules with the Listen right alone
-	MissingClaimStatus int                     // for a good token without the right needed; 0 = 401
-	AcceptTimeout      time.Duration           // for a listener to come for a sender; 0 = 30 s
-	NotFoundOnTimeout  bool                    // after AcceptTimeout the sender gets 404 instead of 504
-	TokenGrace         time.Duration           // how long a control channel outlives its token; 0 = 5 min
-	PongInterval       time.Duration           // of unsolicited Pong frames; 0 = 210 s
-	IdleCut            time.Duration           // drop a joined connection when one of its sockets was idle for this long; 0 = never
-	Buffer             int                     // bytes held per direction of a joined connection; 0 = 1 MiB
+	StaticBearer   string                  // a token accepted as it is, for everything; empty = none
+	Bearer         func(token string) bool // judges tokens of Entra ID in the test's own way, which then hold for everything and have no end; from several goroutines; nil = none is good
+	EntraKey       any                     // checks tokens of Entra ID for https://relay.azure.net/, which hold for everything: an *rsa.PublicKey (RS256) or a []byte (HS256); nil = none is good
+	SendMayNotRead bool                    // the description is for rules with the Listen right alone
+	AcceptTimeout  time.Duration           // for a listener to come for a sender; 0 = 30 s
+	TokenGrace     time.Duration           // how long a control channel outlives its token; 0 = 5 min
+	PongInterval   time.Duration           // of unsolicited Pong frames; 0 = 210 s
+	Buffer         int                     // bytes held per direction of a joined connection; 0 = 1 MiB
 
-	FullCloseOnFirstClose bool // the first Close ends both directions
-	RewriteCloseCodes     bool // senders get Close 1000, listeners 1001, whatever was sent
-	NodeRejects           bool // statusCode without its prefix sb-hc- rejects too, as the Node listeners write it
+	// What nobody outside Azure knows of it: each both ways, so that clients are
+	// tested against both.
+	UnknownEntityStatus   int           // where no entity is, for a token of none of the namespace's rules: 404, or 401 as to a wrong key; 0 = 404
+	MissingClaimStatus    int           // for a good token without the right needed: 401 or 403; 0 = 401
+	NotFoundOnTimeout     bool          // after AcceptTimeout the sender gets 404 instead of 504
+	ExpiryLeeway          time.Duration // how long after its end a token still opens a connection; 0 = not at all
+	IdleCut               time.Duration // drop a control channel, or a joined connection, when one of its sockets brought nothing and was sent nothing but Pongs of the relay's own for this long; 0 = never
+	FullCloseOnFirstClose bool          // the first Close ends both directions
+	RewriteCloseCodes     bool          // senders get Close 1000, listeners 1001, whatever was sent
+	IgnoreNameCase        bool          // names of entities are compared without case
+
+	NodeRejects bool // statusCode without its prefix sb-hc- rejects too, as the Node listeners write it
 
 	Clock func() time.Time // what the relay takes for the time: in its Date headers and timestamps, and when it judges tokens; nil = time.Now
 
@@ -43,13 +50,18 @@ type Server struct {
 	Logger *slog.Logger        // nil = no logs
 
 	mu       sync.Mutex
+	ln       net.Listener
 	hybrids  map[string]*hybrid
+	controls map[*channel]struct{}
 	pending  map[string]*pending // by accept id
+	pairs    map[*pair]struct{}
 	conns    map[net.Conn]struct{}
+	draining bool
 	stopped  bool
 	connects []Connect
 	attempts map[string]int
 
+	left     chan struct{} // a control channel or a joined connection has ended
 	wg       sync.WaitGroup
 	rings    sync.Pool
 	open     atomic.Int64
@@ -82,10 +94,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	for _, e := range s.Entities {
 		s.addLocked(e)
 	}
+	s.ln = ln
 	s.conns = map[net.Conn]struct{}{}
+	s.controls = map[*channel]struct{}{}
 	s.pending = map[string]*pending{}
+	s.pairs = map[*pair]struct{}{}
 	s.attempts = map[string]int{}
-	s.stopped = false
+	s.left = make(chan struct{}, 1)
+	s.draining, s.stopped = false, false
 	s.mu.Unlock()
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -118,6 +134,9 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, config *tls.Config
 				raw.Close()
 			}
 			return nil
+		case errors.Is(err, net.ErrClosed) && s.drains():
+			<-ctx.Done()
+			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
@@ -131,6 +150,12 @@ func (s *Server) accept(ctx context.Context, ln net.Listener, config *tls.Config
 			s.wg.Go(func() { s.serveConn(ctx, newPeer(raw, config)) })
 		}
 	}
+}
+
+func (s *Server) drains() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
 }
 
 // track makes raw one of the connections that the end of Serve resets.

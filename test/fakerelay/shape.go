@@ -99,6 +99,9 @@ func (f *shape) forward(p *pair, in ws.Header, count *atomic.Int64) error {
 			n = min(n, int64(f.Fragment))
 		}
 		out := ws.Header{Fin: in.Fin && at+n == in.Length, OpCode: op, Length: n}
+		if at == 0 {
+			out.Rsv = in.Rsv
+		}
 		left, ok := f.left()
 		last := ok && n >= left
 		if last {

@@ -27,7 +27,7 @@ type Dialer struct {
 	Addr    string // host:port of the relay
 	Host    string // the Host header and TLS name; empty = localhost
 	RootCAs *x509.CertPool
-	Header  http.Header // of the request; the websocket headers are added
+	Header  http.Header // of the request, names as they are spelled; the websocket headers are added
 	Plain   bool        // leave the websocket headers out
 }
 
@@ -101,10 +101,11 @@ func (c *Conn) sendRequest(host, target string, d Dialer) error {
 	if !d.Plain {
 		var key [16]byte
 		rand.Read(key[:])
-		header.Set("Upgrade", "websocket")
-		header.Set("Connection", "Upgrade")
-		header.Set("Sec-WebSocket-Version", "13")
-		header.Set("Sec-WebSocket-Key", base64.StdEncoding.EncodeToString(key[:]))
+		// Set would change the case, of which clients in the field keep the RFC's.
+		header["Upgrade"] = []string{"websocket"}
+		header["Connection"] = []string{"Upgrade"}
+		header["Sec-WebSocket-Version"] = []string{"13"}
+		header["Sec-WebSocket-Key"] = []string{base64.StdEncoding.EncodeToString(key[:])}
 	}
 	if _, err := fmt.Fprintf(c.TLS, "GET %s HTTP/1.1\r\nHost: %s\r\n", target, host); err != nil {
 		return err
@@ -146,8 +147,13 @@ func (c *Conn) ReadFrame() (ws.Header, []byte, error) {
 		return h, nil, err
 	}
 	payload := make([]byte, h.Length)
-	if n, err := io.ReadFull(c.br, payload); err != nil {
-		return h, payload[:n], io.ErrUnexpectedEOF
+	for n := 0; n < len(payload); {
+		c.TLS.SetReadDeadline(time.Now().Add(Patience)) // a large frame may come slowly
+		m, err := io.ReadFull(c.br, payload[n:min(len(payload), n+1<<20)])
+		n += m
+		if err != nil {
+			return h, payload[:n], io.ErrUnexpectedEOF
+		}
 	}
 	return h, payload, nil
 }
