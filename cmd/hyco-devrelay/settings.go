@@ -108,7 +108,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	f.StringVar(&s.stateDir, "state", "", "`folder` to keep CA, certificate and keys in over a restart (default none)")
 	f.StringVar(&personality, "personality", string(fakelistener.HCM), "`kind` of listener: "+personalityNames())
 	f.StringVar(&s.portName, "port-name", "", "`names` of the ports that an azbridge listener serves, with commas (default any)")
-	f.DurationVar(&s.dialTimeout, "dial-timeout", 0, "`time` that a listener gives its target (default the system's, as Hybrid Connection Manager: over two minutes on Linux)")
+	f.DurationVar(&s.dialTimeout, "dial-timeout", 0, "`time` that a listener gives its target (default the system's: over two minutes on Linux)")
 	f.StringVar(&s.sendKey, "send-key", "", "`key` of the rule defaultSender (default that of -state, or random)")
 	f.StringVar(&s.sendKeys, "send-keys", "", "`file` with one or two keys of defaultSender, a line each, instead of -send-key; SIGHUP reads it again")
 	f.StringVar(&s.listenKey, "listen-key", "", "`key` of the rule defaultListener (default that of -state, or random)")
@@ -121,7 +121,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		s.metadata[entity] = text
 		return nil
 	})
-	f.Func("rule", "`NAME[@ENTITY]=RIGHTS[:KEY]` of a further rule, of the namespace unless an entity is named; RIGHTS are listen, send, listen+send or manage; may be repeated", func(value string) error {
+	f.Func("rule", "`NAME[@ENTITY]=RIGHTS[:KEY]` of a further rule, of the namespace unless an entity is named; "+
+		"RIGHTS are listen, send, listen+send or manage; may be repeated", func(value string) error {
 		rules = append(rules, value) // an error from here would show the key
 		return nil
 	})

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -98,9 +99,7 @@ func TestStateThatIsOfNoUseIsOneLine(t *testing.T) {
 	}
 	with := func(key string, value any) []byte {
 		changed := map[string]any{}
-		for k, v := range fields {
-			changed[k] = v
-		}
+		maps.Copy(changed, fields)
 		if changed[key] = value; value == nil {
 			delete(changed, key)
 		}

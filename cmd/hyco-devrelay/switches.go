@@ -41,7 +41,8 @@ func (s *switches) define(f *flag.FlagSet) {
 		{&s.unknownEntity, "unknown-entity", []string{"404", "401"}, "`status` for an entity that does not exist, to a token of another entity's rule"},
 		{&s.missingRight, "missing-right", []string{"401", "403"}, "`status` for a good token without the right that is needed"},
 		{&s.acceptTimeout, "accept-timeout-status", []string{"504", "404"}, "`status` after -accept-timeout"},
-		{&s.closeCodes, "close-codes", []string{"passed", "rewritten"}, "`how` code and reason of a Close reach the other side; rewritten: 1000 to senders, 1001 to listeners"},
+		{&s.closeCodes, "close-codes", []string{"passed", "rewritten"},
+			"`how` code and reason of a Close reach the other side; rewritten: 1000 to senders, 1001 to listeners"},
 		{&s.names, "names", []string{"exact", "any-case"}, "`how` the names of entities are compared"},
 	} {
 		d.choice.values = d.values

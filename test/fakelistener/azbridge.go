@@ -29,7 +29,7 @@ func (l *Listener) serveAzbridge(ctx context.Context, s *socket) {
 	case errors.As(err, &refusal):
 		l.refuse(s, refusal.answer)
 		return
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		l.refuse(s, nil)
 		return
 	case err != nil:

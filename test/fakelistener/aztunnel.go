@@ -40,7 +40,7 @@ func (l *Listener) serveAztunnel(ctx context.Context, s *socket) {
 		answer.Error = "invalid envelope"
 	} else if target, err = l.reach(ctx, asked.Target); err == nil {
 		answer.OK = true
-	} else if answer.Error, answer.Code = "connection failed", aztunnelCode(err); err == errNotAllowed {
+	} else if answer.Error, answer.Code = "connection failed", aztunnelCode(err); errors.Is(err, errNotAllowed) {
 		answer.Error = "target not allowed"
 	}
 	text, _ = json.Marshal(answer) // of strings, which cannot fail

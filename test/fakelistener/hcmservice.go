@@ -69,7 +69,7 @@ func decodeDescription(r io.Reader) (map[string]string, error) {
 	got, next := make(map[string]string), 0
 	for {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got, nil
 		}
 		if err != nil {

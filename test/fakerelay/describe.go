@@ -42,7 +42,8 @@ func (s *Server) describe(r *request) verdict {
 	_, no := s.authorize(r, path, toRead)
 	if no.status == http.StatusNotFound {
 		// Not an error: an empty feed of what begins with that name.
-		feed := fmt.Sprintf(`<feed xmlns="http://www.w3.org/2005/Atom"><title type="text">Publicly Listed Services</title><id>https://%s/%s</id><updated>%s</updated></feed>`,
+		feed := fmt.Sprintf(`<feed xmlns="http://www.w3.org/2005/Atom"><title type="text">Publicly Listed Services</title>`+
+			`<id>https://%s/%s</id><updated>%s</updated></feed>`,
 			hostOnly(r.Host), url.PathEscape(path), s.now().UTC().Format(time.RFC3339))
 		return s.answer(r, http.StatusOK, "OK", http.Header{"Content-Type": {"application/atom+xml;type=feed;charset=utf-8"}}, []byte(feed))
 	}

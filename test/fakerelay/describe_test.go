@@ -2,6 +2,7 @@ package fakerelay_test
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -28,7 +29,7 @@ func decodeAsDataContract(t *testing.T, entry string) map[string]string {
 	turn, inside := 0, false
 	for {
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return got
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package fakerelay_test
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,9 +22,7 @@ func (b *bench) send(header http.Header, target string) *rawsender.Conn {
 	b.t.Helper()
 	d := b.dial
 	d.Header = b.token(sendRule)
-	for name, values := range header {
-		d.Header[name] = values
-	}
+	maps.Copy(d.Header, header)
 	c, err := d.Send(b.t.Context(), target)
 	if err != nil {
 		b.t.Fatal(err)

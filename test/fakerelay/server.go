@@ -22,25 +22,32 @@ type Server struct {
 	Curves      []tls.CurveID   // key exchanges taken, as in tls.Config; a client that offers no share of one gets a HelloRetryRequest
 	Hostname    string          // host[:port] put into accept addresses; empty = the Host header of the listener's own request
 
-	StaticBearer   string                  // a token accepted as it is, for everything; empty = none
-	Bearer         func(token string) bool // judges tokens of Entra ID in the test's own way, which then hold for everything and have no end; from several goroutines; nil = none is good
-	EntraKey       any                     // checks tokens of Entra ID for https://relay.azure.net/, which hold for everything: an *rsa.PublicKey (RS256) or a []byte (HS256); nil = none is good
-	SendMayNotRead bool                    // the description is for rules with the Listen right alone
-	AcceptTimeout  time.Duration           // for a listener to come for a sender; 0 = 30 s
-	TokenGrace     time.Duration           // how long a control channel outlives its token; 0 = 5 min
-	PongInterval   time.Duration           // of unsolicited Pong frames; 0 = 210 s
-	Buffer         int                     // bytes held per direction of a joined connection; 0 = 1 MiB
+	StaticBearer string // a token accepted as it is, for everything; empty = none
+	// Bearer judges tokens of Entra ID in the test's own way, from several goroutines;
+	// one that it takes holds for everything and has no end. Nil takes none.
+	Bearer func(token string) bool
+	// EntraKey checks tokens of Entra ID for https://relay.azure.net/, which hold for
+	// everything: an *rsa.PublicKey (RS256) or a []byte (HS256). Nil takes none.
+	EntraKey       any
+	SendMayNotRead bool          // the description is for rules with the Listen right alone
+	AcceptTimeout  time.Duration // for a listener to come for a sender; 0 = 30 s
+	TokenGrace     time.Duration // how long a control channel outlives its token; 0 = 5 min
+	PongInterval   time.Duration // of unsolicited Pong frames; 0 = 210 s
+	Buffer         int           // bytes held per direction of a joined connection; 0 = 1 MiB
 
 	// What nobody outside Azure knows of it: each both ways, so that clients are
 	// tested against both.
-	UnknownEntityStatus   int           // where no entity is, for a token of none of the namespace's rules: 404, or 401 as to a wrong key; 0 = 404
-	MissingClaimStatus    int           // for a good token without the right needed: 401 or 403; 0 = 401
-	NotFoundOnTimeout     bool          // after AcceptTimeout the sender gets 404 instead of 504
-	ExpiryLeeway          time.Duration // how long after its end a token still opens a connection; 0 = not at all
-	IdleCut               time.Duration // drop a control channel, or a joined connection, when one of its sockets brought nothing and was sent nothing but Pongs of the relay's own for this long; 0 = never
-	FullCloseOnFirstClose bool          // the first Close ends both directions
-	RewriteCloseCodes     bool          // senders get Close 1000, listeners 1001, whatever was sent
-	IgnoreNameCase        bool          // names of entities are compared without case
+	UnknownEntityStatus int           // where no entity is, for a token of none of the namespace's rules: 404, or 401 as to a wrong key; 0 = 404
+	MissingClaimStatus  int           // for a good token without the right needed: 401 or 403; 0 = 401
+	NotFoundOnTimeout   bool          // after AcceptTimeout the sender gets 404 instead of 504
+	ExpiryLeeway        time.Duration // how long after its end a token still opens a connection; 0 = not at all
+	// IdleCut drops a control channel, or a joined connection, when one of its sockets
+	// brought nothing and was sent nothing but Pongs of the relay's own for this long;
+	// 0 = never.
+	IdleCut               time.Duration
+	FullCloseOnFirstClose bool // the first Close ends both directions
+	RewriteCloseCodes     bool // senders get Close 1000, listeners 1001, whatever was sent
+	IgnoreNameCase        bool // names of entities are compared without case
 
 	NodeRejects bool // statusCode without its prefix sb-hc- rejects too, as the Node listeners write it
 
