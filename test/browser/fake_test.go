@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hyco-sidecar/cmd/hyco-sidecar/admin"
+	"hyco-sidecar/cmd/hyco-sidecar/advice"
 )
 
 // fake serves the page as the sidecar does, with a status that the test makes
@@ -83,7 +84,7 @@ func office() admin.Status {
 				LastJoined: before(4 * time.Second), JoinSeconds: 0.118,
 				LastFailure: &admin.Failure{
 					At: *before(26 * time.Hour), ID: "5d7c9d3e-0f4e-4d1e-9a39-3c3d5f2a7b10", Reason: "tunnel_dropped",
-					Error: "relayclient: no answer to a ping within 10s", See: admin.See("tunnel_dropped"),
+					Error: "relayclient: no answer to a ping within 10s", See: advice.See("tunnel_dropped"),
 				},
 			},
 			{
@@ -96,7 +97,7 @@ func office() admin.Status {
 					Error:  `relayclient: no listener is connected (hybrid connection "api-hc", status 404)`,
 					Status: 404, TrackingID: "1c2b8f6e-53d7-4f0a-9d0b-2f4f3a9e6c71_G12",
 					Next: `start a Hybrid Connection Manager for "api-hc", or restart it if the portal shows it as connected`,
-					See:  admin.See("no_listener"),
+					See:  advice.See("no_listener"),
 				},
 			},
 			{
@@ -107,7 +108,7 @@ func office() admin.Status {
 				LastFailure: &admin.Failure{
 					At: *before(68 * time.Second), ID: "9f31c0aa-52a6-4f3f-a2f3-d1a0b8f0c4e2", Reason: "target_unreachable_suspected",
 					Next: "check from the Hybrid Connection Manager's machine that it resolves the endpoint's name and reaches its port",
-					See:  admin.See("target_unreachable_suspected"),
+					See:  advice.See("target_unreachable_suspected"),
 				},
 			},
 			{
@@ -133,7 +134,7 @@ func office() admin.Status {
 				Level: "warning", Code: "resolv_conf_more_nameservers",
 				Text: "/etc/resolv.conf names 10.0.0.10 besides this sidecar",
 				Next: "make 127.0.0.1 the only nameserver: some C libraries ask all of them at once",
-				See:  admin.See("resolv_conf_more_nameservers"),
+				See:  advice.See("resolv_conf_more_nameservers"),
 			},
 			{Level: "ok", Code: "clock", Text: "this machine's clock and the relay's differ by less than a second"},
 		},

@@ -39,7 +39,7 @@ func (p *Process) Established(remote netip.AddrPort) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		//lint:ignore SA1019 what the library advises instead asks the kernel by netlink, in the namespace of this process
+		//lint:ignore SA1019 netlink, named in its place, would answer for our own namespace
 		sockets, err := fs.NetTCP()
 		if err != nil {
 			return 0, err
