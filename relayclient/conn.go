@@ -20,6 +20,7 @@ type Conn struct {
 	state     connState
 	drained   chan struct{} // closed when the goroutine that drains has ended, or could not begin
 	reached   bool          // the listener said that its target answers
+	message   int           // bytes of the largest message that is sent
 }
 
 var _ net.Conn = (*Conn)(nil)
@@ -28,7 +29,7 @@ var _ net.Conn = (*Conn)(nil)
 // where it cannot be read without waiting. Guarded wraps what runs on the Conn's
 // goroutines.
 func newConn(tunnel io.ReadWriteCloser, raw net.Conn, socket *socket, interval time.Duration, guarded func(f func()) func()) *Conn {
-	c := &Conn{tunnel: tunnel, raw: raw, drained: make(chan struct{})}
+	c := &Conn{tunnel: tunnel, raw: raw, message: maxMessage, drained: make(chan struct{})}
 	c.state.guarded = guarded
 	c.in = inbound{conn: tunnel, socket: socket, handleControl: c.handleControl, born: time.Now()}
 	c.out = outbound{conn: tunnel, state: &c.state, turn: make(chan struct{}, 1)}
@@ -39,6 +40,10 @@ func newConn(tunnel io.ReadWriteCloser, raw net.Conn, socket *socket, interval t
 // noteOpening takes what an opening learnt. Only who dials has the Conn yet.
 func (c *Conn) noteOpening(learnt opened) {
 	c.reached = learnt.reached
+	c.in.endsTLS = learnt.endsTLS
+	if learnt.message > 0 {
+		c.message = learnt.message
+	}
 	if learnt.closesBoth {
 		c.state.note(onClosesBoth)
 	}
@@ -109,7 +114,7 @@ func (c *Conn) Reached() bool { return c.reached }
 // been sent: it must not follow CloseWrite.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
-		m, err := c.out.message(p[:min(len(p), maxMessage)])
+		m, err := c.out.message(p[:min(len(p), c.message)])
 		n += m
 		if err != nil {
 			return n, c.writeError(err)

@@ -178,7 +178,7 @@ func TestAztunnelRefusals(t *testing.T) {
 		{os.ErrDeadlineExceeded, "target_timeout", "timeout"},
 		{&net.DNSError{Err: "no such host", Name: "sql01"}, "target_dns_not_found", "dns_not_found"},
 		{&net.DNSError{IsTimeout: true}, "target_dns_timeout", "dns_timeout"},
-		{errors.New("target is not\non the list"), "target_failed", "target is not on the list"},
+		{errors.New("some other failure"), "target_failed", "the listener did not reach sql01.corp.example:1433: connection failed"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			w := start(t, nil)
@@ -188,6 +188,14 @@ func TestAztunnelRefusals(t *testing.T) {
 				t.Errorf("got %s %v", failed.Reason(), failed)
 			}
 		})
+	}
+}
+
+// TestAListenersWordsAreOneLine: what a listener says goes into the log.
+func TestAListenersWordsAreOneLine(t *testing.T) {
+	failed := &relayclient.DialError{Entity: "orders-hc", Stage: relayclient.StageOpening, Err: errors.New("target is not\non the list")}
+	if text := failed.Error(); !strings.Contains(text, "target is not on the list") || strings.Contains(text, "\n") {
+		t.Errorf("got %q", text)
 	}
 }
 
