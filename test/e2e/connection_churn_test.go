@@ -57,8 +57,14 @@ func TestTwentyThousandConnectionsLeaveNothingBehind(t *testing.T) {
 			return s.Descriptors(t) <= files
 		})
 	})
+	// The descriptors of a connection are closed a moment before its line is written.
+	var ended []world.Entry
+	world.Eventually(t, world.Patience, "a line for every connection", func() bool {
+		ended = s.Closed("")
+		return len(ended) >= first+further+storm
+	})
 	causes := make(map[string]int)
-	for _, e := range s.Closed("") {
+	for _, e := range ended {
 		causes[e.Cause]++
 	}
 	// An app that has closed is not waited for longer than 2 s, which the listener
