@@ -324,7 +324,7 @@ func TestCaptureIsPutBack(t *testing.T) {
 	w.MustRun(t, w.App, world.Command{}, "nft", "flush", "ruleset")
 	wantTables(t, w, "flushed")
 	s.Await(t, &s.Stderr, world.Patience, "a warning about the rules", func(text string) bool {
-		return strings.Contains(text, "were gone, and are in place again")
+		return strings.Contains(text, "were missing and have been restored")
 	})
 	wantTables(t, w, "put back", ourTable)
 	if got, want := w.Curl(t, "http://"+beyond4+"/"), "the orders of contoso\n"; got != want {
