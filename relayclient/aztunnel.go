@@ -11,8 +11,8 @@ import (
 // That listener ends both directions at the first Close. So the Conn keeps ours
 // back until the far side has ended: the answer is complete, but a target does
 // not learn that the app has ended its stream. When its target ends first, that listener
-// ends TLS without a Close (docs/relay-protocol.md §11): that is an end of stream here, and
-// no proof that the stream is complete, for a target's reset looks like that too.
+// may end TLS without a Close (docs/relay-protocol.md §11), which is no proof that the
+// stream is complete, and is [ErrDropped].
 func Aztunnel(target string) Opening { return aztunnel{target} }
 
 type aztunnel struct{ target string }
@@ -69,7 +69,7 @@ func (a aztunnel) open(c *Conn, id string) (opened, error) {
 		return opened{}, notUnderstood("aztunnel")
 	}
 	if *answer.OK {
-		return opened{reached: true, closesBoth: true, endsTLS: true, message: aztunnelMessage}, nil
+		return opened{reached: true, closesBoth: true, message: aztunnelMessage}, nil
 	}
 	failed := &openingError{reason: reasonTargetFailed, text: fmt.Sprintf("the listener did not reach %s", a.target)}
 	if reason, ok := targetReasons[answer.Code]; ok {

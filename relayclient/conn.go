@@ -40,7 +40,6 @@ func newConn(tunnel io.ReadWriteCloser, raw net.Conn, socket *socket, interval t
 // noteOpening takes what an opening learnt. Only who dials has the Conn yet.
 func (c *Conn) noteOpening(learnt opened) {
 	c.reached = learnt.reached
-	c.in.endsTLS = learnt.endsTLS
 	if learnt.message > 0 {
 		c.message = learnt.message
 	}

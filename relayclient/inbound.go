@@ -69,7 +69,6 @@ type inbound struct {
 	isAhead bool                        // it is the next to be returned
 	probed  error                       // result of the last probe: nil (a byte is ahead), errNotYet, or the end
 	err     error                       // ends reading: *CloseError (any code), ErrDropped or ErrProtocol
-	endsTLS bool                        // the far side may end its direction by ending TLS between two messages
 
 	born    time.Time
 	waiting atomic.Int64 // 1 + ns since born when the current read began to wait; 0 = none waits
@@ -214,16 +213,10 @@ func (in *inbound) receive(p []byte) (int, error) {
 		return n, nil
 	case errors.Is(err, errNotYet):
 		return 0, errNotYet
-	case in.endsTLS && errors.Is(err, io.EOF) && in.betweenMessages():
-		in.err = &CloseError{Code: closeNoStatus}
-		return 0, in.err
 	}
 	in.err = dropped(err)
 	return 0, in.err
 }
-
-// betweenMessages reports whether whole messages, and nothing of another one, have come.
-func (in *inbound) betweenMessages() bool { return in.have == 0 && in.left == 0 && !in.unended }
 
 func (in *inbound) noteWaiting() { in.waiting.Store(int64(time.Since(in.born)) + 1) }
 

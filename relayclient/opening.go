@@ -20,7 +20,6 @@ type Opening interface {
 type opened struct {
 	reached    bool // it has reached its target
 	closesBoth bool // it takes the first Close for the end of both directions
-	endsTLS    bool // it may end its direction by ending TLS, without a Close
 	message    int  // bytes that it takes in one message; 0 = as many as we send
 }
 

@@ -191,6 +191,42 @@ func TestAztunnelRefusals(t *testing.T) {
 	}
 }
 
+// TestAztunnelThatDiesIsNoEnd: an end of TLS is an end of stream with that listener, an end of
+// TCP is not, though crypto/tls says io.EOF of both.
+func TestAztunnelThatDiesIsNoEnd(t *testing.T) {
+	w := start(t, nil)
+	ctx, die := context.WithCancel(context.Background())
+	online := make(chan struct{}, 1)
+	l := &fakelistener.Listener{
+		Personality:      fakelistener.Aztunnel,
+		ConnectionString: fakerelay.ConnectionString(w.addr, w.relay.Entities[0], w.relay.Entities[0].Rules[1]),
+		RootCAs:          w.roots,
+		Online:           func() { online <- struct{}{} },
+		Dial: target(t, func(c *net.TCPConn) {
+			defer c.Close()
+			io.WriteString(c, "half an answer")
+			io.Copy(io.Discard, c)
+		}),
+	}
+	serve(t, func(ends context.Context) error {
+		defer context.AfterFunc(ends, die)()
+		return l.Serve(ctx)
+	})
+	<-online
+	conn, err := w.client.Dial(t.Context(), w.opening(relayclient.Aztunnel("sql01.corp.example:1433")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.ReadFull(conn, make([]byte, len("half an answer"))); err != nil {
+		t.Fatal(err)
+	}
+	die()
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, relayclient.ErrDropped) {
+		t.Errorf("got %d bytes, %v, want ErrDropped", n, err)
+	}
+}
+
 // TestAListenersWordsAreOneLine: what a listener says goes into the log.
 func TestAListenersWordsAreOneLine(t *testing.T) {
 	failed := &relayclient.DialError{Entity: "orders-hc", Stage: relayclient.StageOpening, Err: errors.New("target is not\non the list")}

@@ -176,6 +176,9 @@ func (d *devrelay) listenerFor(e entity, address string) *fakelistener.Listener 
 		},
 		Logger: d.log.With("listener", e.path),
 	}
+	if d.personality == fakelistener.HCMService && e.dial == e.endpoint {
+		l.Dial = nil // what the metadata names is dialled
+	}
 	d.keepOpen(l)
 	return l
 }

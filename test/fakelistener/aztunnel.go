@@ -92,9 +92,9 @@ func aztunnelCode(err error) string {
 const maxAztunnelMessage = 32 << 10
 
 // bridge owns target. Whichever direction ends first ends the other. A Close of the
-// sender is answered with its own code and reason; a target's end, orderly or not, is an
-// end of TLS without a Close. (One recording of seven of a target's end has a Close 1000
-// "done" before that: the original's two ways to leave are in a race.)
+// sender is answered with its own code and reason. When the target ends, the original's
+// two ways to leave are in a race: an end of TLS, in six recordings of seven, and a Close
+// 1000 "done". A target's reset is an end of TLS.
 func (l *Listener) bridge(ctx context.Context, s *socket, target net.Conn) {
 	s.replies, s.maxMessage = true, maxAztunnelMessage
 	stop := context.AfterFunc(ctx, func() { breakBoth(s, target) })
@@ -109,9 +109,14 @@ func (l *Listener) bridge(ctx context.Context, s *socket, target net.Conn) {
 		target.Close()
 	})
 	pumps.Go(func() {
-		io.CopyBuffer(onlyWriter{s}, onlyReader{target}, make([]byte, 32<<10))
-		s.finish()
-		target.Close()
+		_, err := io.CopyBuffer(onlyWriter{s}, onlyReader{target}, make([]byte, 32<<10))
+		if err != nil || l.EndsTLS {
+			s.finish()
+			target.Close()
+			return
+		}
+		s.raw.SetReadDeadline(time.Now().Add(aztunnelCloseWait))
+		s.sendClose("done")
 	})
 	pumps.Wait()
 }

@@ -39,8 +39,8 @@ const (
 	Azbridge Personality = "azbridge"
 	// Aztunnel is aztunnel's listener: it dials what the sender's first message
 	// names, answers whether that worked, takes messages of 32 KiB at most, and ends
-	// both directions when one ends: with a Close where the sender began, without
-	// one where the target did.
+	// both directions when one ends. Where the target ended first it mostly leaves
+	// without a Close, see EndsTLS.
 	Aztunnel Personality = "aztunnel"
 	// NodeLike is a program on hyco-ws: a Close is answered at once, and
 	// ends both directions.
@@ -71,6 +71,7 @@ type Listener struct {
 	PortNames      []string                 // that Azbridge serves; none = any. A number is another name for one that is alone
 	Datagrams      bool                     // of Azbridge: its ports forward UDP
 	Answer         []byte                   // of Azbridge instead of its own, before it closes
+	EndsTLS        bool                     // of Aztunnel: when its target ends it leaves without a Close; else with Close 1000 "done". The original does either
 	WriteTimeout   time.Duration            // of Azbridge towards a relay that takes nothing; 0 = 1 min
 	Allow          func(target string) bool // asked by Aztunnel; nil = yes
 	TokenLifetime  time.Duration            // of the token, renewed at three quarters of it; 0 = 1 h

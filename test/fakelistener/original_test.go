@@ -129,7 +129,7 @@ var (
 // listenerFor is the personality in the circumstances of a recording, with the times
 // that only make a test long made short.
 func (o *original) listenerFor(p fakelistener.Personality) *fakelistener.Listener {
-	l := &fakelistener.Listener{Personality: p, PortNames: o.ports, Datagrams: o.udp, CloseWait: 3 * time.Second}
+	l := &fakelistener.Listener{Personality: p, PortNames: o.ports, Datagrams: o.udp, EndsTLS: true, CloseWait: 3 * time.Second}
 	switch {
 	case o.refuses:
 		l.Dial = func(ctx context.Context) (net.Conn, error) {

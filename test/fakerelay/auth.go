@@ -66,7 +66,7 @@ func (s *Server) authorizeToken(text, host, path string, want right) (time.Time,
 	}
 	if bare := withoutBearer(text); s.takes(bare) {
 		return time.Time{}, s.checkExists(path)
-	} else if s.EntraKey != nil && strings.Count(bare, ".") == 2 {
+	} else if s.EntraKey != nil && isJWT(bare) {
 		expires, no := s.judgeEntra(bare)
 		if no.status == 0 {
 			no = s.checkExists(path)
@@ -115,4 +115,10 @@ func (s *Server) authorizeToken(text, host, path string, want right) (time.Time,
 		return time.Time{}, refusal{status, "Unauthorized access. '" + name + "' claim(s) are required to perform this operation"}
 	}
 	return t.expires, refusal{}
+}
+
+// isJWT tells a JSON web token from a shared access signature, whose entity and host may
+// have dots as well.
+func isJWT(token string) bool {
+	return strings.Count(token, ".") == 2 && !strings.HasPrefix(token, "SharedAccessSignature")
 }
