@@ -101,10 +101,16 @@ func (w *world) sidecar(listen netip.AddrPort) (program.Command, error) {
 	return program.Command{Path: filepath.Join(w.scratch, "hyco-sidecar"), Env: env}, nil
 }
 
-// before is the earlier sidecar with the same settings.
+// before is the earlier sidecar with the same settings, but for the ports of its endpoints,
+// which the other one has bound.
 func (w *world) before(listen netip.AddrPort) (program.Command, error) {
 	command, err := w.sidecar(listen)
 	command.Path = w.against
+	for i, setting := range command.Env {
+		if name, ok := strings.CutSuffix(setting, ":1433"); ok {
+			command.Env[i] = name + ":1434"
+		}
+	}
 	return command, err
 }
 
