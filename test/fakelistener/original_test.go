@@ -154,6 +154,7 @@ func (o *original) listenerFor(p fakelistener.Personality) *fakelistener.Listene
 // larger than the original's largest.
 func TestPersonalitiesEqualTheirOriginals(t *testing.T) {
 	for personality, all := range originals {
+		most := largest(t, folders[personality])
 		for _, o := range all {
 			t.Run(string(personality)+"/"+o.recording, func(t *testing.T) {
 				t.Parallel()
@@ -169,7 +170,7 @@ func TestPersonalitiesEqualTheirOriginals(t *testing.T) {
 					events = events[:o.upTo]
 				}
 				p := newPlayer(t, s, o)
-				p.largest = largest(t, folders[personality])
+				p.largest = most
 				p.play(events)
 			})
 		}

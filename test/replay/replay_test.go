@@ -52,8 +52,8 @@ var (
 )
 
 const (
-	hcmsClose = "Hybrid Connection Manager's Close is taken for the target's end of stream"
-	noSender  = "no sender can tell"
+	hcmsClose  = "Hybrid Connection Manager's Close is taken for the target's end of stream"
+	itsRefusal = "azbridge's refusal of a version is passed on as the target's answer"
 )
 
 var rows = []row{
@@ -103,8 +103,8 @@ var rows = []row{
 	{recording: "azbridge/f3_black_hole", app: asks(0), ends: reset, cause: "target_unreachable_suspected", settings: azbridge},
 	{recording: "azbridge/j2_wrong_port_name_several", app: asks(0), ends: reset, cause: "dial_failed", settings: azbridge},
 	{recording: "azbridge/j6_wrong_name_single", app: asks(0), ends: reset, cause: "dial_failed", settings: azbridge},
-	{recording: "azbridge/l1_no_preamble_app_first_get", app: asks(18), ends: reset, cause: "…", pending: "azbridge's refusal of a version is passed on as the target's answer"},
-	{recording: "azbridge/l4_no_preamble_app_first_tds", app: asks(58), ends: reset, cause: "…", pending: "azbridge's refusal of a version is passed on as the target's answer"},
+	{recording: "azbridge/l1_no_preamble_app_first_get", app: asks(18), ends: reset, cause: "…", pending: itsRefusal},
+	{recording: "azbridge/l4_no_preamble_app_first_tds", app: asks(58), ends: reset, cause: "…", pending: itsRefusal},
 	{recording: "azbridge/l7_aztunnel_sender", app: asks(0), ends: reset, cause: "dial_failed", settings: aztunnel},
 	{recording: "azbridge/n1_datagram_only", app: asks(0), ends: reset, cause: "dial_failed", settings: azbridge},
 
